@@ -1,0 +1,1 @@
+"""What people run by hand, one module a command; `reasond.cli` puts them together."""

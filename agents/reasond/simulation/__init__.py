@@ -1,0 +1,1 @@
+"""The same agents in virtual time, on the embedded broker and store."""
