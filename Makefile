@@ -1,0 +1,48 @@
+# Every command of the project. The work is done by scripts/; nothing here needs more than python3.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+MINUTES ?= 10
+DEMO_ARGS ?=
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
+
+.PHONY: help setup demo check lint format test acceptance bench-flow reference lock clean-cache
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make the virtual environments (a minute, once; the other targets do it themselves)
+	@scripts/in-venv runtime true
+	@scripts/in-venv lint true
+
+demo: ## see the agents work, without a broker, a key or root (DEMO_ARGS=... for options)
+	@echo "reasond demo; the first time its virtual environment is made, which takes about a minute" >&2
+	@scripts/in-venv runtime reasond demo $(DEMO_ARGS)
+
+check: ## lint, types, import rules, unit and contract tests: offline, under a minute
+	@scripts/run-tests check
+
+lint: ## ruff, mypy and import-linter
+	@scripts/run-tests lint
+
+format: ## format the Python code and fix what ruff can fix
+	@scripts/in-venv lint ruff format .
+	@scripts/in-venv lint ruff check --fix-only .
+
+test: ## everything this machine allows, on Python 3.8 and the newest, with real services
+	@scripts/run-tests test
+
+acceptance: ## run the whole system for MINUTES=10 and judge it by its own records
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.acceptance --minutes $(MINUTES)
+
+bench-flow: ## measure how fast messages flow
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.flow
+
+reference: ## write docs/settings.md and the tables of docs/metrics.md anew from the code
+	@scripts/in-venv lint python scripts/make-reference
+
+lock: ## write requirements/*.txt anew from pyproject.toml
+	@scripts/in-venv lint scripts/lock
+
+clean-cache: ## remove everything built or downloaded (virtual environments, influxd)
+	rm -rf -- "$(CACHE)"

@@ -1,0 +1,1 @@
+"""Private instances of the real services, started by the tests for themselves."""
