@@ -6,7 +6,7 @@ read; who sets a message aside forwards the original bytes, so that they are pre
 
 import re
 from datetime import datetime, timedelta
-from typing import Literal, Tuple, Union
+from typing import Literal, Optional, Tuple, Union
 
 import msgspec
 from msgspec import Meta, Struct
@@ -123,6 +123,13 @@ def read(body: bytes) -> Union[Message, Invalid]:
         return decode(body)
     except MessageInvalid as err:
         return Invalid(path=err.path, reason=err.reason)
+
+
+def read_as(body: bytes, content_type: Optional[str]) -> Union[Message, Invalid]:
+    """Read a body that came with this content type, absent or application/json with any parameters; never raises."""
+    if content_type is not None and content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        return Invalid("$", "content type {!r} is not {}".format(content_type[:100], CONTENT_TYPE))
+    return read(body)
 
 
 def _located(err: msgspec.ValidationError) -> MessageInvalid:

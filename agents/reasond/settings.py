@@ -36,7 +36,7 @@ class Setting:
     required: bool = False
 
 
-def _env(env: str, default: Any, help: str, **more: Any) -> Any:  # noqa: A002 - the declaration reads best so
+def _env(env: str, default: Any, help: str, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata=dict(more, env=env, help=help))
 
 
@@ -80,12 +80,24 @@ class InfluxSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class InfluxSetupSettings:
+    """What `reasond setup-influxdb` sets up, and how it signs in; agents don't read it."""
+
+    admin_user: str = _env("INFLUXDB_ADMIN_USER", "admin", "InfluxDB's first user.")
+    admin_password: str = _env(
+        "INFLUXDB_ADMIN_PASSWORD", "password123", "That user's password, at least 8 characters.", secret=True
+    )
+    retention_days: int = _env(
+        "INFLUXDB_RETENTION_DAYS", 30, "How long the bucket keeps points.", unit="days", ge=1, le=36500
+    )
+    token_dir: str = _env("INFLUXDB_TOKEN_DIR", "/etc/reasond/tokens", "Where set-up keeps the token files.")
+
+
+@dataclasses.dataclass(frozen=True)
 class BrainSettings:
     """Which brain decides, and how Claude is called."""
 
-    brain: str = _env(
-        "REASOND_BRAIN", "claude", "Who decides.", choices=("claude", "rules", "static", "dry-run")
-    )
+    brain: str = _env("REASOND_BRAIN", "claude", "Who decides.", choices=("claude", "rules", "static", "dry-run"))
     api_key: str = _env("ANTHROPIC_API_KEY", "", "Key for the Claude API.", secret=True)
     base_url: str = _env("ANTHROPIC_BASE_URL", "", "Another address of the API.", pattern=r"^(https?://.+)?$")
     ca_file: str = _env("ANTHROPIC_CA_FILE", "", "CA bundle for the API's address; empty: the system's.")
@@ -148,7 +160,10 @@ class ProcessSettings:
         "REASOND_LOG_FORMAT", "auto", "How events are written.", choices=("auto", "plain", "journal", "json")
     )
     log_level: str = _env(
-        "REASOND_LOG_LEVEL", "info", "Least level that is written.", reloadable=True,
+        "REASOND_LOG_LEVEL",
+        "info",
+        "Least level that is written.",
+        reloadable=True,
         choices=("debug", "info", "notice", "warning", "error"),
     )
     heartbeat_s: float = _env("REASOND_HEARTBEAT_S", 10.0, "Between agent_health points.", unit="s", ge=1, le=300)
@@ -176,14 +191,17 @@ class PublisherSettings:
     max_interval_s: int = _env(
         "PUBLISHER_MAX_INTERVAL_S", 120, "No decision goes above.", unit="s", ge=1, le=86400, reloadable=True
     )
-    decision_period_s: float = _env(
-        "PUBLISHER_DECISION_PERIOD_S", 30.0, "Between decisions.", unit="s", ge=2, le=3600
-    )
+    decision_period_s: float = _env("PUBLISHER_DECISION_PERIOD_S", 30.0, "Between decisions.", unit="s", ge=2, le=3600)
     decision_deadline_s: float = _env(
         "PUBLISHER_DECISION_DEADLINE_S", 24.0, "For a decision, retries and all.", unit="s", ge=1, le=300
     )
     max_pause_s: float = _env(
-        "PUBLISHER_MAX_PAUSE_S", 90.0, "A pause that isn't renewed ends after.", unit="s", ge=1, le=3600,
+        "PUBLISHER_MAX_PAUSE_S",
+        90.0,
+        "A pause that isn't renewed ends after.",
+        unit="s",
+        ge=1,
+        le=3600,
         reloadable=True,
     )
     sampling_period_s: float = _env(
@@ -201,12 +219,14 @@ class PublisherSettings:
         "PUBLISHER_CONFIRM_TIMEOUT_S", 30.0, "A confirm older than this means a new connection.", unit="s", ge=1, le=600
     )
     feed: str = _env("PUBLISHER_FEED", "", "JSON Lines or CSV file, or - for standard input; empty: the generator.")
-    feed_format: str = _env(
-        "PUBLISHER_FEED_FORMAT", "auto", "Format of the feed.", choices=("auto", "jsonl", "csv")
-    )
+    feed_format: str = _env("PUBLISHER_FEED_FORMAT", "auto", "Format of the feed.", choices=("auto", "jsonl", "csv"))
     seed: int = _env("PUBLISHER_SEED", 0, "Seed of the generator; 0: another one each start.", ge=0)
     anomaly_rate: float = _env(
-        "PUBLISHER_ANOMALY_RATE", 0.02, "Part of the generated messages that get an anomaly.", ge=0, le=1,
+        "PUBLISHER_ANOMALY_RATE",
+        0.02,
+        "Part of the generated messages that get an anomaly.",
+        ge=0,
+        le=1,
         reloadable=True,
     )
 
@@ -219,7 +239,11 @@ class ConsumerSettings:
         "CONSUMER_ID", "", "Who this is: consumer-1, ...", required=True, pattern=r"^consumer-[1-9][0-9]*$"
     )
     sample_every: int = _env(
-        "CONSUMER_SAMPLE_EVERY", 10, "One message in so many is put to the brain.", unit="messages", ge=1,
+        "CONSUMER_SAMPLE_EVERY",
+        10,
+        "One message in so many is put to the brain.",
+        unit="messages",
+        ge=1,
         reloadable=True,
     )
     min_call_gap_s: float = _env(
@@ -237,8 +261,13 @@ class ConsumerSettings:
     )
     handler: str = _env("CONSUMER_HANDLER", "simulate", "Name in the entry-point group reasond.handlers.")
     handler_duration_ms: float = _env(
-        "CONSUMER_HANDLER_DURATION_MS", 20.0, "How long the simulated handler works on a message.", unit="ms", ge=0,
-        le=60000, reloadable=True,
+        "CONSUMER_HANDLER_DURATION_MS",
+        20.0,
+        "How long the simulated handler works on a message.",
+        unit="ms",
+        ge=0,
+        le=60000,
+        reloadable=True,
     )
     handler_threads: int = _env("CONSUMER_HANDLER_THREADS", 2, "Handlers at work at a time.", ge=1, le=64)
     handler_attempts: int = _env("CONSUMER_HANDLER_ATTEMPTS", 3, "Tries before a message is rejected.", ge=1, le=20)
@@ -251,16 +280,29 @@ class ConsumerSettings:
     max_speed_kmh: float = _env(
         "CONSUMER_MAX_SPEED_KMH", 1000.0, "A book that moved faster is implausible.", unit="km/h", ge=1
     )
-    depth_period_s: float = _env("CONSUMER_DEPTH_PERIOD_S", 5.0, "Between looks at the depths.", unit="s", ge=0.5, le=60)
+    # Places of the system's time-zone table lie between 78 south and 79 north.
+    min_latitude: float = _env(
+        "CONSUMER_MIN_LATITUDE", -80.0, "A book further south is implausible.", unit="degrees", ge=-90, le=90
+    )
+    max_latitude: float = _env(
+        "CONSUMER_MAX_LATITUDE", 80.0, "A book further north is implausible.", unit="degrees", ge=-90, le=90
+    )
+    min_longitude: float = _env(
+        "CONSUMER_MIN_LONGITUDE", -180.0, "A book further west is implausible.", unit="degrees", ge=-180, le=180
+    )
+    max_longitude: float = _env(
+        "CONSUMER_MAX_LONGITUDE", 180.0, "A book further east is implausible.", unit="degrees", ge=-180, le=180
+    )
+    depth_period_s: float = _env(
+        "CONSUMER_DEPTH_PERIOD_S", 5.0, "Between looks at the depths.", unit="s", ge=0.5, le=60
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class MonitorSettings:
     """The monitor's own settings."""
 
-    agent_id: str = _env(
-        "AGENT_ID", "monitor-1", "Who this is.", pattern=r"^monitor-[1-9][0-9]*$"
-    )
+    agent_id: str = _env("AGENT_ID", "monitor-1", "Who this is.", pattern=r"^monitor-[1-9][0-9]*$")
     period_s: float = _env("MONITOR_PERIOD_S", 60.0, "Between analyses.", unit="s", ge=2, le=3600)
     window_s: float = _env("MONITOR_WINDOW_S", 300.0, "What an analysis looks back on.", unit="s", ge=5, le=86400)
     decision_deadline_s: float = _env(
@@ -269,13 +311,18 @@ class MonitorSettings:
     sampling_period_s: float = _env(
         "MONITOR_SAMPLING_PERIOD_S", 5.0, "Between the monitor's samples of the queues.", unit="s", ge=0.5, le=60
     )
+    message_ttl_s: int = _env("PUBLISHER_TTL_S", 30, "ttl_seconds of generated messages.", unit="s", ge=1, le=86400)
+    heartbeat_s: float = _env("REASOND_HEARTBEAT_S", 10.0, "Between agent_health points.", unit="s", ge=1, le=300)
     expected_agents: Strings = _env(
         "MONITOR_EXPECTED_AGENTS",
         ("publisher-1", "publisher-2", "publisher-3", "consumer-1", "consumer-2", "consumer-3", "monitor-1"),
-        "Agents that should be alive.", reloadable=True,
+        "Agents that should be alive.",
+        reloadable=True,
     )
     alert_command: Strings = _env(
-        "MONITOR_ALERT_COMMAND", (), "Program and arguments run on a critical status; the alert on standard input.",
+        "MONITOR_ALERT_COMMAND",
+        (),
+        "Program and arguments run on a critical status; the alert on standard input.",
         reloadable=True,
     )
     alert_timeout_s: float = _env(
@@ -296,6 +343,7 @@ class Settings:
     publisher: PublisherSettings
     consumer: ConsumerSettings
     monitor: MonitorSettings
+    influx_setup: InfluxSetupSettings = InfluxSetupSettings()
 
 
 SECTIONS: Dict[str, Type[Any]] = {
@@ -308,6 +356,7 @@ SECTIONS: Dict[str, Type[Any]] = {
     "publisher": PublisherSettings,
     "consumer": ConsumerSettings,
     "monitor": MonitorSettings,
+    "influx_setup": InfluxSetupSettings,
 }
 OWN_PREFIXES = ("REASOND_", "PUBLISHER_", "CONSUMER_", "MONITOR_", "CLAUDE_", "BUDGET_", "PROMPT_", "TRANSCRIPT_")
 """Variables of these names are ours: one that isn't declared is a typing mistake and refused."""
@@ -348,7 +397,7 @@ def load(environ: Mapping[str, str], agent_section: Optional[str] = None) -> Set
         settings = Settings(**{name: kind(**values[name]) for name, kind in SECTIONS.items()})
         problems.extend(_crossed(settings, agent_section))
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(list(dict.fromkeys(problems)))  # two sections may share one variable
     return settings
 
 

@@ -36,6 +36,8 @@ HEADER_QUEUE = "x-reasond-queue"
 HEADER_EXPIRATION = "x-reasond-expiration"
 HEADER_ATTEMPTS = "x-reasond-attempts"
 HEADER_AT = "x-reasond-at"
+HEADER_REQUEUED = "x-reasond-requeued"
+"""Set by whoever puts a message back by hand: it is then not doubted again."""
 
 
 class Queue(Struct, frozen=True):

@@ -17,7 +17,7 @@ class QueueFacts(Struct, frozen=True):
     depth: Optional[int]
     trend_per_minute: Optional[float] = None
     publish_rate: Optional[float] = None
-    deliver_rate: Optional[float] = None
+    ack_rate: Optional[float] = None
     consumers: Optional[int] = None
     drain_time_s: Optional[float] = None
 

@@ -140,7 +140,7 @@ class Say(Struct, frozen=True):
 
 
 class Alarm(Struct, frozen=True):
-    """Raise an alert: printed at priority crit, and handed to the alert command where one is set."""
+    """Hand an alert to the alert command, where one is set; the core says it at level crit beside this."""
 
     alert: Dict[str, Any]
 
@@ -155,9 +155,7 @@ class Declare(Struct, frozen=True):
     """Declare the topology's exchanges, queues and bindings again (a queue was deleted under us)."""
 
 
-Effect = Union[
-    Publish, Settle, Handle, Ask, Look, Rows, Amend, Wake, Save, Say, Alarm, Relink, Declare
-]
+Effect = Union[Publish, Settle, Handle, Ask, Look, Rows, Amend, Wake, Save, Say, Alarm, Relink, Declare]
 
 
 class ApiCall(Struct, frozen=True):
@@ -207,9 +205,23 @@ class Answer(Struct, frozen=True):
 
 
 FailureReason = Literal[
-    "no_key", "budget_spent", "spending_stopped", "deadline", "unreachable", "rate_limited", "overloaded",
-    "authentication", "permission", "billing", "bad_request", "no_model", "refusal", "truncated",
-    "invalid_answer", "server_error", "internal",
+    "no_key",
+    "budget_spent",
+    "spending_stopped",
+    "deadline",
+    "unreachable",
+    "rate_limited",
+    "overloaded",
+    "authentication",
+    "permission",
+    "billing",
+    "bad_request",
+    "no_model",
+    "refusal",
+    "truncated",
+    "invalid_answer",
+    "server_error",
+    "internal",
 ]
 
 

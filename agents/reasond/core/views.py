@@ -12,7 +12,10 @@ DepthSource = Literal["management", "declare", "unknown"]
 
 
 class QueueSample(Struct, frozen=True, gc=False):
-    """One queue at one time (UTC ns); None is unknown, never 0; rates in messages per second."""
+    """One queue at one time (UTC ns); None is unknown, never 0; rates in messages per second.
+
+    `ack_rate` is how fast messages leave for good: what was only handed over to a consumer is still in the depth.
+    """
 
     time_ns: int
     queue: str
@@ -20,7 +23,7 @@ class QueueSample(Struct, frozen=True, gc=False):
     ready: Optional[int] = None
     unacknowledged: Optional[int] = None
     publish_rate: Optional[float] = None
-    deliver_rate: Optional[float] = None
+    ack_rate: Optional[float] = None
     consumers: Optional[int] = None
     source: DepthSource = "management"
 

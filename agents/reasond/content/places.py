@@ -1,0 +1,110 @@
+"""Real places for made-up journeys: the cities of the system's time-zone table, and distances on Earth.
+
+Used by the generator. The table (tz database, file zone1970.tab) names one well-known place a zone, with its
+coordinates; the Python package tzdata carries a copy for systems without.
+"""
+
+import functools
+import math
+import pkgutil
+import re
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from reasond.errors import InputError
+
+TABLES: Tuple[str, ...] = ("zone1970.tab", "zone.tab")
+SYSTEM_DIRECTORY = Path("/usr/share/zoneinfo")
+EARTH_RADIUS_KM = 6371.0
+"""Kilometres: a sphere is under 0.6 % off, far less than speeds here differ."""
+_ISO_6709 = re.compile(r"^([+-])(\d{2})(\d{2})(\d{2})?([+-])(\d{3})(\d{2})(\d{2})?$")
+
+
+class Place(NamedTuple):
+    """A city: its name and its coordinates in degrees, WGS 84."""
+
+    name: str
+    lat: float
+    lng: float
+
+
+@functools.lru_cache(maxsize=None)
+def all_places() -> Tuple[Place, ...]:
+    """Give the places of the system's time-zone table, Antarctica's stations left out.
+
+    Raises InputError when no table can be found.
+    """
+    for text in _tables(SYSTEM_DIRECTORY):
+        places = parse(text)
+        if places:
+            return places
+    raise InputError(
+        "no time-zone table: neither {} nor the Python package tzdata has {}; "
+        "install either (apt-get install tzdata)".format(SYSTEM_DIRECTORY, " or ".join(TABLES))
+    )
+
+
+def parse(text: str) -> Tuple[Place, ...]:
+    """Read a time-zone table (zone1970.tab(5) or zone.tab(5)); lines that don't fit are left out."""
+    places: List[Place] = []
+    for line in text.splitlines():
+        columns = line.split("\t")
+        if line.startswith("#") or len(columns) < 3 or columns[2].startswith("Antarctica/"):
+            continue
+        match = _ISO_6709.match(columns[1])
+        if match is not None:
+            parts = match.groups()
+            places.append(Place(_name(columns[2]), _degrees(parts[:4]), _degrees(parts[4:])))
+    return tuple(places)
+
+
+def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float:
+    """Give the great-circle distance of two points in degrees (haversine)."""
+    phi_a, phi_b = math.radians(lat_a), math.radians(lat_b)
+    half = (
+        math.sin((phi_b - phi_a) / 2) ** 2
+        + math.cos(phi_a) * math.cos(phi_b) * math.sin(math.radians(lng_b - lng_a) / 2) ** 2
+    )
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, half)))
+
+
+def between(start: Place, end: Place, part: float) -> Tuple[float, float]:
+    """Give the point (lat, lng in degrees) that lies `part` (0 to 1) of the way along the great circle."""
+    angle = distance_km(start.lat, start.lng, end.lat, end.lng) / EARTH_RADIUS_KM
+    if angle < 1e-9 or part <= 0.0:
+        return start.lat, start.lng
+    if part >= 1.0:
+        return end.lat, end.lng
+    weights = (math.sin((1 - part) * angle) / math.sin(angle), math.sin(part * angle) / math.sin(angle))
+    x = y = z = 0.0
+    for weight, place in zip(weights, (start, end)):
+        phi, theta = math.radians(place.lat), math.radians(place.lng)
+        x += weight * math.cos(phi) * math.cos(theta)
+        y += weight * math.cos(phi) * math.sin(theta)
+        z += weight * math.sin(phi)
+    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
+def _tables(directory: Path) -> Iterator[str]:
+    for name in TABLES:
+        try:
+            yield (directory / name).read_text(encoding="utf-8")
+        except OSError:
+            continue
+    for name in TABLES:
+        try:
+            data = pkgutil.get_data("tzdata", "zoneinfo/" + name)
+        except OSError:
+            continue
+        if data is not None:
+            yield data.decode("utf-8")
+
+
+def _name(zone: str) -> str:
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
+def _degrees(parts: Sequence[Optional[str]]) -> float:
+    sign, degrees, minutes, seconds = parts
+    value = int(degrees or 0) + int(minutes or 0) / 60 + int(seconds or 0) / 3600
+    return -value if sign == "-" else value

@@ -1,0 +1,45 @@
+"""When a failed handler is tried again: bounded exponential backoff, and what waits for its time.
+
+Used by the consumer's core. Without jitter: it is this process's own handler, nobody else comes back with it.
+"""
+
+import heapq
+import itertools
+from typing import Iterator, List, Optional, Tuple
+
+from reasond.core.intake import Item
+
+BACKOFF_CAP_S = 60.0
+"""No wait is longer: a message is held unacknowledged meanwhile."""
+
+
+def backoff_s(failures: int, base_s: float, cap_s: float = BACKOFF_CAP_S) -> float:
+    """Give the wait, seconds, after so many failures (1 or more): `base_s` doubled each time, to `cap_s`."""
+    # The exponent is bounded so that the float can't overflow; the cap is long reached by then.
+    return min(cap_s, base_s * 2.0 ** min(failures - 1, 60))
+
+
+class Retries:
+    """Items that wait for their next try."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._heap: List[Tuple[float, int, Item]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        """Give how many wait."""
+        return len(self._heap)
+
+    def add(self, at: float, item: Item) -> None:
+        """Have the item tried again at monotonic time `at`."""
+        heapq.heappush(self._heap, (at, next(self._order), item))
+
+    def next_due(self) -> Optional[float]:
+        """Give the monotonic time of the next try."""
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, until: Optional[float] = None) -> Iterator[Item]:
+        """Give the items whose time has come at `until`, earliest first; all of them without one."""
+        while self._heap and (until is None or self._heap[0][0] <= until):
+            yield heapq.heappop(self._heap)[2]

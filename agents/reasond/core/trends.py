@@ -1,0 +1,126 @@
+"""What a run of queue samples says: depth, trend, time to drain, age, expiry.
+
+Used by the publisher's core for its questions and by `core.outcome`; general enough for whoever has samples.
+None is unknown, never 0.
+"""
+
+import statistics
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from reasond.core.contexts import QueueFacts
+from reasond.core.views import QueueSample
+from reasond.topology import EXPIRED, MAIN_QUEUES
+
+TREND_MIN_SAMPLES = 3
+"""Samples: a line through two points is noise."""
+LEVEL_PER_MINUTE = 0.5
+"""Messages a minute: a queue that shrinks more slowly than this is level, and its drain time would be hours
+of noise."""
+RATE_WINDOW_NS = 30 * 1_000_000_000
+"""The broker's rates cover its last sampling interval of a few seconds: with slow handlers most of them are 0."""
+NS_PER_MINUTE = 60 * 1_000_000_000
+
+
+def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
+    """Give that queue's samples whose depth is known, oldest first."""
+    mine = [sample for sample in samples if sample.queue == queue and sample.depth is not None]
+    return sorted(mine, key=lambda sample: sample.time_ns)
+
+
+def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
+    """Give one queue's change of depth a minute, by least squares; None for fewer than 3 samples."""
+    points = [(sample.time_ns, sample.depth) for sample in samples if sample.depth is not None]
+    if len(points) < TREND_MIN_SAMPLES:
+        return None
+    start = points[0][0]
+    times = [(time_ns - start) / NS_PER_MINUTE for time_ns, _ in points]
+    mean_time, mean_depth = statistics.fmean(times), statistics.fmean(depth for _, depth in points)
+    spread = sum((at - mean_time) ** 2 for at in times)
+    if spread == 0:
+        return None
+    return sum((at - mean_time) * (depth - mean_depth) for at, (_, depth) in zip(times, points)) / spread
+
+
+def drain_time_s(
+    depth: Optional[float],
+    publish_rate: Optional[float] = None,
+    ack_rate: Optional[float] = None,
+    trend: Optional[float] = None,
+) -> Optional[float]:
+    """Give the seconds until a queue is empty if it goes on shrinking as it does; 0 for an empty one.
+
+    The net rate is ack - publish (messages/s), where those are unknown the trend (messages/minute). None
+    when the depth is unknown, or the queue doesn't shrink: it then has no time to drain.
+    """
+    if depth is None:
+        return None
+    if depth <= 0:
+        return 0.0
+    if publish_rate is not None and ack_rate is not None:
+        net_per_s: Optional[float] = ack_rate - publish_rate
+    else:
+        net_per_s = None if trend is None else -trend / 60
+    if net_per_s is None or net_per_s * 60 < LEVEL_PER_MINUTE:
+        return None
+    return depth / net_per_s
+
+
+def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
+    """Give what is known of one queue; depth and consumers are the newest, rates a mean of the recent ones."""
+    mine = of_queue(samples, queue)
+    if not mine:
+        return QueueFacts(depth=None)
+    trend = trend_per_minute(mine)
+    publish, acked = _recent_mean(mine, "publish_rate"), _recent_mean(mine, "ack_rate")
+    return QueueFacts(
+        depth=mine[-1].depth,
+        trend_per_minute=trend,
+        publish_rate=publish,
+        ack_rate=acked,
+        consumers=mine[-1].consumers,
+        drain_time_s=drain_time_s(mine[-1].depth, publish, acked, trend),
+    )
+
+
+def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUES) -> Dict[str, QueueFacts]:
+    """Give the facts of each named queue; one without samples has unknown depth."""
+    return {queue: facts(samples, queue) for queue in queues}
+
+
+def longest_drain_s(queues: Iterable[QueueFacts]) -> Optional[float]:
+    """Give the time until the last of these queues is empty; None when one has no drain time."""
+    times = [queue.drain_time_s for queue in queues if queue.depth is not None]
+    known = [time for time in times if time is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
+def newest_age_s(samples: Iterable[QueueSample], wall_ns: int) -> Optional[float]:
+    """Give the age of the newest sample of known depth, at least 0; None without one."""
+    times = [sample.time_ns for sample in samples if sample.depth is not None]
+    return max(0.0, (wall_ns - max(times)) / 1e9) if times else None
+
+
+def expired_per_minute(samples: Iterable[QueueSample], queue: str = EXPIRED) -> Optional[float]:
+    """Give how many messages a minute came to the queue of the expired.
+
+    None when it was sampled less than twice, or lost messages meanwhile (purged, or old ones fell off).
+    """
+    depths = [(sample.time_ns, sample.depth or 0) for sample in of_queue(samples, queue)]
+    if len(depths) < 2 or depths[-1][0] == depths[0][0]:
+        return None
+    if any(later < earlier for earlier, later in _pairs(depths)):
+        return None
+    minutes = (depths[-1][0] - depths[0][0]) / NS_PER_MINUTE
+    return (depths[-1][1] - depths[0][1]) / minutes
+
+
+def _pairs(depths: Sequence[Tuple[int, int]]) -> Iterable[Tuple[int, int]]:
+    return ((earlier, later) for (_, earlier), (_, later) in zip(depths, depths[1:]))
+
+
+def _recent_mean(samples: Sequence[QueueSample], field: str) -> Optional[float]:
+    """Give the mean of a rate over the last RATE_WINDOW_NS before the newest sample; None where it isn't known."""
+    since_ns = samples[-1].time_ns - RATE_WINDOW_NS
+    rates = [getattr(sample, field) for sample in samples if sample.time_ns > since_ns]
+    known = [rate for rate in rates if rate is not None]
+    return statistics.fmean(known) if known else None
