@@ -1,0 +1,466 @@
+"""An agent's life as a process on real services: start, notifications, reload, stop, services that go away."""
+
+import contextlib
+import json
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from reasond import topology
+from reasond.adapters import broker_setup
+from reasond.adapters.management import Management
+from reasond.doctor.examined import examine
+from tests.testbed.process import Process
+from tests.testbed.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 20
+STOP_S = 10
+"""What the specification's process life promises."""
+SOON_S = 30
+BACK_S = 60
+"""For services that were away: agents come back with backoff, and a broker takes seconds to start."""
+IDENTITY = {"publisher": "PUBLISHER_ID", "consumer": "CONSUMER_ID", "monitor": "AGENT_ID"}
+FAST = {
+    "REASOND_BRAIN": "rules",
+    "REASOND_HEARTBEAT_S": "1",
+    "REASOND_LOG_FORMAT": "plain",
+    "PUBLISHER_FICTIONAL_INTERVAL_S": "1",
+    "PUBLISHER_NONFICTIONAL_INTERVAL_S": "1",
+    "PUBLISHER_DECISION_PERIOD_S": "3",
+    "PUBLISHER_DECISION_DEADLINE_S": "2",
+    # Rules would slow the publisher down or pause it when a consumer is missing: bounds keep the flow even.
+    "PUBLISHER_MAX_INTERVAL_S": "1",
+    "PUBLISHER_MAX_PAUSE_S": "1",
+    "PUBLISHER_ANOMALY_RATE": "0",
+    "CONSUMER_HANDLER_DURATION_MS": "0",
+    "MONITOR_PERIOD_S": "3",
+    "MONITOR_DECISION_DEADLINE_S": "2",
+    "MONITOR_SAMPLING_PERIOD_S": "1",
+}
+
+
+class Agent:
+    """One `reasond` process with a notify socket of its own, on which everything it tells systemd is kept."""
+
+    def __init__(self, folder, kind, environ):
+        self.folder = folder / f"{kind}-1"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # A socket's path is short by law of the kernel (108 bytes); pytest's folders aren't.
+        self._socket_dir = tempfile.TemporaryDirectory(prefix="notify-")
+        path = str(Path(self._socket_dir.name) / "s")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(path)
+        self.told = []
+        threading.Thread(target=self._listen, daemon=True).start()
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT / "agents"),
+            "NOTIFY_SOCKET": path,
+            "WATCHDOG_USEC": "400000",
+            "REASOND_STATE_DIR": str(folder / "state"),
+            "REASOND_LOG_DIR": str(folder / "log"),
+            IDENTITY[kind]: f"{kind}-1",
+            **FAST,
+            **environ,
+        }
+        self.process = Process(kind, [sys.executable, "-m", "reasond", kind], environment, self.folder)
+
+    def _listen(self):
+        with contextlib.suppress(OSError):
+            while True:
+                text = self._socket.recv(65536).decode()
+                self.told.append((time.monotonic(), text))
+
+    def start(self):
+        self.process.launch()
+        self.expect("READY=1", READY_S)
+        return self
+
+    def close(self):
+        self.process.kill()
+        self._socket.close()
+        self._socket_dir.cleanup()
+
+    @property
+    def log(self):
+        return self.process.log_path.read_text(errors="replace")
+
+    def since(self, mark=0):
+        """Give what was told after the first `mark` messages."""
+        return [text for _, text in self.told[mark:]]
+
+    def expect(self, beginning, timeout_s=SOON_S, mark=0, containing=""):
+        """Wait for a message after `mark` that begins so and contains that; give it."""
+
+        def found():
+            assert self.process.running, self.process.log_tail()
+            return next(
+                (text for text in self.since(mark) if text.startswith(beginning) and containing in text), None
+            )
+
+        return wait_until(
+            found, what=f"{beginning} {containing} of {self.process.name}", timeout_seconds=timeout_s
+        )
+
+    def signal(self, number):
+        self.process._signal(number)
+
+    def stop(self):
+        """Send SIGTERM; give the exit status and how long the end took, in seconds."""
+        began = time.monotonic()
+        self.signal(signal.SIGTERM)
+        return self.wait_end(STOP_S + 5), time.monotonic() - began
+
+    def wait_end(self, timeout_s):
+        wait_until(lambda: not self.process.running, what="the end", timeout_seconds=timeout_s)
+        return self.process.exit_status
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that makes agents, which end with the test."""
+    made = []
+
+    def make(kind, environ, launch=True):
+        agent = Agent(tmp_path, kind, environ)
+        made.append(agent)
+        return agent.start() if launch else agent
+
+    yield make
+    for agent in made:
+        agent.close()
+
+
+def services(vhost, influxd, bucket):
+    return {
+        "RABBITMQ_HOST": vhost.host,
+        "RABBITMQ_PORT": str(vhost.port),
+        "RABBITMQ_USER": vhost.username,
+        "RABBITMQ_PASS": vhost.password,
+        "RABBITMQ_VHOST": vhost.name,
+        "RABBITMQ_MANAGEMENT_URL": vhost.management_url,
+        "INFLUXDB_URL": influxd.url,
+        "INFLUXDB_ORG": influxd.org,
+        "INFLUXDB_BUCKET": bucket,
+        "INFLUXDB_TOKEN": influxd.token,
+    }
+
+
+@pytest.fixture
+def environ(vhost, influxd, bucket):
+    """Settings of the run's services, with the topology set up."""
+    found = services(vhost, influxd, bucket)
+    set_up(found)
+    return found
+
+
+def management_of(environ):
+    return Management(examine(environ, ()).settings.rabbit)
+
+
+def set_up(environ):
+    broker_setup.set_up(management_of(environ), "classic")
+
+
+def count(influxd, bucket, measurement, field):
+    """Give the sum of a counting field over everything in the bucket."""
+    flux = (
+        f'from(bucket: "{bucket}") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "{measurement}" '
+        f'and r._field == "{field}") |> group() |> sum()'
+    )
+    rows = influxd.query(flux)
+    return int(rows[0]["_value"]) if rows else 0
+
+
+def waiting(environ):
+    """Give the messages in all queues, ready and unacknowledged."""
+    return sum(sample.depth for sample in management_of(environ).queue_samples(0))
+
+
+def fill(rabbitmq, vhost, queue, number):
+    """Publish sound messages that live long."""
+    for _ in range(number):
+        body = {
+            "properties": {"delivery_mode": 2, "content_type": "application/json"},
+            "routing_key": queue,
+            "payload": message(queue),
+            "payload_encoding": "string",
+        }
+        assert rabbitmq.api("POST", f"/api/exchanges/{vhost.quoted}/books/publish", body)["routed"]
+
+
+def message(genre):
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return json.dumps(
+        {
+            "header": {
+                "message_id": str(uuid.uuid4()),
+                "timestamp": stamp,
+                "version": "1.0",
+                "source": "load-1",
+            },
+            "metadata": {
+                "genre_type": genre,
+                "priority": "normal",
+                "ttl_seconds": 600,
+                "publisher_reasoning": "a test",
+            },
+            "payload": {
+                "entity_id": "book_" + uuid.uuid4().hex[:8],
+                "action": "location_update",
+                "coordinates": {"lat": 49.262, "lng": -122.781},
+                "context": "Lent to a reader.",
+            },
+        }
+    )
+
+
+# Start and stop
+
+
+@pytest.mark.parametrize(
+    "kind, figures",
+    [
+        ("publisher", ["every 1 s/1 s", "depth priority", "last continue by rules"]),
+        ("consumer", ["/min", "in hand"]),
+        ("monitor", ["score"]),
+    ],
+    ids=["publisher", "consumer", "monitor"],
+)
+def test_agent_from_start_to_stop_tells_systemd_in_order(start, environ, kind, figures):
+    # Given a started agent
+    agent = start(kind, environ)
+    before_ready = agent.since()[: agent.since().index("READY=1")]
+    assert not any(text.startswith(("STOPPING", "RELOADING")) for text in before_ready)
+
+    # When it has worked for a while
+    for figure in figures:
+        agent.expect("STATUS=", containing=figure)
+    mark = len(agent.told)
+    wait_until(
+        lambda: agent.since(mark).count("WATCHDOG=1") >= 5, what="five watchdog calls", timeout_seconds=SOON_S
+    )
+    mark = len(agent.told)
+    status, seconds = agent.stop()
+
+    # Then it says so first, and ends well and in time
+    ends = [text for text in agent.since(mark) if not text.startswith(("WATCHDOG", "STATUS"))]
+    assert (status, ends) == (0, ["STOPPING=1"])
+    assert seconds < STOP_S
+    assert "Traceback" not in agent.log
+
+
+def test_agent_stopped_in_mid_work_loses_no_message(start, environ, vhost, rabbitmq, influxd, bucket):
+    fill(rabbitmq, vhost, "fictional", 40)
+    agent = start(
+        "consumer", {**environ, "CONSUMER_HANDLER_DURATION_MS": "300", "CONSUMER_HANDLER_THREADS": "1"}
+    )
+    wait_until(
+        lambda: count(influxd, bucket, "consumer_metrics", "messages_consumed") >= 3,
+        what="the first messages",
+        timeout_seconds=SOON_S,
+    )
+
+    status, seconds = agent.stop()
+
+    assert (status, seconds < STOP_S) == (0, True)
+    consumed = count(influxd, bucket, "consumer_metrics", "messages_consumed")
+    assert 3 <= consumed < 40
+    wait_until(
+        lambda: waiting(environ) == 40 - consumed, what="the rest in the queue", timeout_seconds=SOON_S
+    )
+
+
+def test_agent_that_is_stopped_while_the_broker_is_away_ends_in_time(start, environ):
+    agent = start("publisher", {**environ, "RABBITMQ_PORT": "1"}, launch=False)
+    agent.process.launch()
+    agent.expect("STATUS=", containing="waiting for RabbitMQ")
+
+    status, seconds = agent.stop()
+
+    assert (status, seconds < STOP_S) == (0, True)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "environ, lines",
+    [
+        ({"PUBLISHER_ID": ""}, ["PUBLISHER_ID is not set"]),
+        (
+            {"RABBITMQ_PORT": "http", "PUBLISHER_TTL_S": "0", "PUBLISHER_SPED": "1"},
+            ["RABBITMQ_PORT", "PUBLISHER_TTL_S", "PUBLISHER_SPED"],
+        ),
+    ],
+    ids=["missing", "three wrong"],
+)
+def test_wrong_settings_end_the_start_with_78_and_a_line_each(start, environ, lines):
+    agent = start("publisher", environ, launch=False)
+    agent.process.launch()
+
+    assert agent.wait_end(READY_S) == 78
+
+    told = agent.log.splitlines()
+    assert len(told) == len(lines), agent.log
+    for name in lines:
+        assert sum(name in line for line in told) == 1
+    assert agent.since() == []
+
+
+def test_second_process_of_one_identity_ends_with_78_naming_the_first(start, environ):
+    first = start("publisher", environ)
+    second = start("publisher", environ, launch=False)
+    second.process.log_path = second.folder / "second.log"
+    second.process.launch()
+
+    assert second.wait_end(READY_S) == 78
+
+    assert str(first.process.pid) in second.log and "Traceback" not in second.log
+    assert first.process.running
+
+
+def test_reload_takes_what_may_be_reread_and_refuses_what_is_wrong(
+    start, environ, vhost, rabbitmq, influxd, bucket, tmp_path
+):
+    # Given a consumer whose settings stand in a file
+    file = tmp_path / "agents.env"
+    file.write_text("CONSUMER_HANDLER_DURATION_MS=0\n")
+    agent = start("consumer", {**environ, "REASOND_SETTINGS_FILES": str(file)})
+
+    # When one of them is changed
+    file.write_text('CONSUMER_HANDLER_DURATION_MS="250"\nRABBITMQ_PORT=1\n')
+    mark = len(agent.told)
+    agent.signal(signal.SIGHUP)
+    agent.expect("READY=1", mark=mark)
+
+    # Then it takes effect, and what needs a restart is let be
+    told = [text for text in agent.since(mark) if text in ("RELOADING=1", "READY=1")]
+    assert told == ["RELOADING=1", "READY=1"]
+    fill(rabbitmq, vhost, "fictional", 1)
+    flux = (
+        f'from(bucket: "{bucket}") |> range(start: -1h) |> filter(fn: (r) => '
+        'r._measurement == "consumer_metrics" and r._field == "processing_duration_ms")'
+    )
+    rows = wait_until(lambda: influxd.query(flux), what="the message's point", timeout_seconds=SOON_S)
+    assert float(rows[0]["_value"]) >= 250
+
+    # When one is wrong, then nothing of the file is taken, and the log names it
+    file.write_text("CONSUMER_HANDLER_DURATION_MS=soon\nREASOND_LOG_LEVEL=error\n")
+    mark = len(agent.told)
+    agent.signal(signal.SIGHUP)
+    agent.expect("READY=1", mark=mark)
+    wait_until(lambda: "reload_refused" in agent.log, what="the refusal", timeout_seconds=SOON_S)
+    assert "CONSUMER_HANDLER_DURATION_MS" in agent.log.split("reload_refused")[1].splitlines()[0]
+
+
+# Services that go away
+
+
+def test_agent_started_before_its_broker_waits_and_becomes_ready(start, breakable_rabbitmq, influxd, bucket):
+    vhost = breakable_rabbitmq.fresh_vhost()
+    environ = services(vhost, influxd, bucket)
+    breakable_rabbitmq.stop()
+    agent = start("consumer", environ, launch=False)
+    agent.process.launch()
+    agent.expect("STATUS=", containing="degraded: waiting for RabbitMQ")
+    agent.expect("EXTEND_TIMEOUT_USEC=")
+    assert "READY=1" not in agent.since()
+
+    breakable_rabbitmq.start()
+
+    agent.expect("READY=1", BACK_S)
+
+
+def test_broker_killed_in_mid_run_agents_come_back_and_nothing_is_lost(
+    start, breakable_rabbitmq, influxd, bucket
+):
+    # Given a publisher and a consumer at work
+    vhost = breakable_rabbitmq.fresh_vhost()
+    environ = services(vhost, influxd, bucket)
+    set_up(environ)
+    publisher, consumer = start("publisher", environ), start("consumer", environ)
+    wait_until(
+        lambda: count(influxd, bucket, "consumer_metrics", "messages_consumed") >= 3,
+        what="a flow",
+        timeout_seconds=SOON_S,
+    )
+
+    # When the broker crashes and comes back
+    marks = {agent: len(agent.told) for agent in (publisher, consumer)}
+    breakable_rabbitmq.kill()
+    for agent, mark in marks.items():
+        agent.expect("STATUS=degraded", mark=mark)
+    breakable_rabbitmq.start()
+    before = count(influxd, bucket, "consumer_metrics", "messages_consumed")
+    wait_until(
+        lambda: count(influxd, bucket, "consumer_metrics", "messages_consumed") >= before + 5,
+        what="the flow again",
+        timeout_seconds=BACK_S,
+    )
+
+    # Then all that was confirmed is consumed or still there
+    assert publisher.stop()[0] == 0
+    assert consumer.stop()[0] == 0
+    confirmed = count(influxd, bucket, "publisher_metrics", "messages_published")
+    consumed = count(influxd, bucket, "consumer_metrics", "messages_consumed")
+    wait_until(
+        lambda: consumed + waiting(environ) >= confirmed,
+        what="every confirmed message",
+        timeout_seconds=SOON_S,
+    )
+    assert "Traceback" not in publisher.log + consumer.log
+
+
+def test_influxdb_away_agents_go_on_and_their_points_arrive_later(start, vhost, breakable_influxd):
+    # Given a publisher at work
+    bucket = breakable_influxd.fresh_bucket()
+    environ = services(vhost, breakable_influxd, bucket)
+    set_up(environ)
+    agent = start("publisher", environ)
+    wait_until(
+        lambda: count(breakable_influxd, bucket, "publisher_metrics", "messages_published") >= 2,
+        what="points",
+        timeout_seconds=SOON_S,
+    )
+
+    # When InfluxDB goes away
+    breakable_influxd.stop()
+    went_ns = time.time_ns()
+    mark, depth = len(agent.told), waiting(environ)
+    agent.expect("STATUS=degraded", mark=mark, containing="influxdb")
+
+    # Then messages go on, and the points of that time come in afterwards
+    wait_until(lambda: waiting(environ) >= depth + 4, what="more messages", timeout_seconds=SOON_S)
+    back_ns = time.time_ns()
+    breakable_influxd.start()
+    flux = (
+        f'from(bucket: "{bucket}") |> range(start: time(v: {went_ns}), stop: time(v: {back_ns})) '
+        '|> filter(fn: (r) => r._measurement == "publisher_metrics" and r._field == "messages_published")'
+    )
+    wait_until(lambda: len(breakable_influxd.query(flux)) >= 4, what="late points", timeout_seconds=BACK_S)
+    mark = len(agent.told)
+    agent.expect("STATUS=every", mark=mark)
+    assert agent.stop()[0] == 0
+
+
+def test_queue_deleted_under_a_consumer_comes_back(start, environ):
+    start("consumer", environ)
+    management = management_of(environ)
+
+    management._expect("DELETE", f"/api/queues/{management._vhost}/{topology.FICTIONAL}", None)
+
+    wait_until(
+        lambda: management.queue(topology.FICTIONAL) is not None,
+        what="the queue again",
+        timeout_seconds=BACK_S,
+    )
