@@ -1,0 +1,63 @@
+"""The `reasond` command: puts the commands together and turns errors into one line and an exit status."""
+
+import importlib
+import sys
+from typing import Dict, List, Optional, Tuple
+
+import click
+
+from reasond import __version__
+from reasond.errors import ReasondError
+
+COMMANDS: Dict[str, Tuple[str, str]] = {
+    "publisher": ("reasond.commands.agents:publisher", "Run a publisher agent (systemd does)."),
+    "consumer": ("reasond.commands.agents:consumer", "Run a consumer agent (systemd does)."),
+    "monitor": ("reasond.commands.agents:monitor", "Run the monitor agent (systemd does)."),
+    "setup-rabbitmq": ("reasond.commands.setup_rabbitmq:setup_rabbitmq", "Create exchange, queues, bindings, policy."),
+    "setup-influxdb": ("reasond.commands.setup_influxdb:setup_influxdb", "Create org, bucket, user and tokens."),
+    "control": ("reasond.commands.control:control", "Hold, resume, shadow or steer an agent by hand."),
+    "load": ("reasond.commands.load:load", "Drive real traffic through the broker."),
+    "quarantine": ("reasond.commands.quarantine:quarantine", "Look at, requeue or drop messages set aside."),
+    "doctor": ("reasond.commands.doctor:doctor", "Check every dependency and say how to mend it."),
+    "demo": ("reasond.commands.demo:demo", "Watch ten minutes of the system in one process, without services."),
+}
+"""Name -> (module:attribute, one-line help): a command's module, and what it imports, is loaded when it runs."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command only when it is used: the seven agents share a small machine's memory."""
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="reasond")
+def reasond() -> None:
+    """Daemons that reason at run time and steer a RabbitMQ message flow."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes its text on standard error and its exit status."""
+    try:
+        reasond.main(prog_name="reasond", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except ReasondError as err:
+        for line in str(err).splitlines():
+            click.echo("reasond: " + line, err=True)
+        sys.exit(err.exit_code)

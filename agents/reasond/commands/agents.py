@@ -1,0 +1,46 @@
+"""`reasond publisher|consumer|monitor`: run one agent until SIGTERM; settings come from the environment."""
+
+import os
+import sys
+
+import click
+
+from reasond import settings as settings_module
+from reasond.decisions import AgentType
+from reasond.logs import open_log
+
+
+def _run(agent_type: AgentType) -> None:
+    # The runtime brings pika, influxdb-client and more with it: a wrong setting is told before they load.
+    settings = settings_module.load(os.environ, agent_type)
+    from reasond.runtime import AgentProcess
+
+    log = open_log(settings.process.log_format, settings.process.log_level, os.environ)
+    sys.exit(AgentProcess(agent_type, settings, os.environ, log).run())
+
+
+@click.command()
+def publisher() -> None:
+    """Run the publisher that PUBLISHER_ID names.
+
+    Example: PUBLISHER_ID=publisher-1 REASOND_BRAIN=dry-run reasond publisher
+    """
+    _run("publisher")
+
+
+@click.command()
+def consumer() -> None:
+    """Run the consumer that CONSUMER_ID names.
+
+    Example: CONSUMER_ID=consumer-1 REASOND_BRAIN=rules reasond consumer
+    """
+    _run("consumer")
+
+
+@click.command()
+def monitor() -> None:
+    """Run the monitor that AGENT_ID names (monitor-1 by default).
+
+    Example: REASOND_BRAIN=dry-run reasond monitor
+    """
+    _run("monitor")

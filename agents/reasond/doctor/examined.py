@@ -1,0 +1,128 @@
+"""What the doctor examines: settings read as far as they can be, and the agents of this host.
+
+Used by every module of the doctor. Wrong settings don't end the examination: they are told, and what doesn't
+depend on them is looked at all the same.
+"""
+
+import re
+from pathlib import Path
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from msgspec import Struct
+
+from reasond import settings as settings_module
+from reasond.adapters import envfile
+from reasond.errors import InputError, SettingsError
+from reasond.paths import log_directory, state_base, state_directory
+from reasond.settings import Settings
+
+SETTINGS = "settings"
+"""Name of the check of the settings, which others may need."""
+
+STANDARD_FILES = (Path("/etc/reasond/agents.env"), Path("/etc/reasond/secrets.env"))
+"""What the units read; the doctor reads it too when it is called by hand."""
+
+_IDENTITIES = {"PUBLISHER_ID": "publisher", "CONSUMER_ID": "consumer", "AGENT_ID": "monitor"}
+_INSTANCE = re.compile(r"^(publisher|consumer|monitor)-[1-9][0-9]*$")
+_NAME = re.compile(r"^[A-Z][A-Z0-9_]*")
+_MOST_ROUNDS = 100
+
+
+class Examined(Struct, frozen=True):
+    """The settings (defaults where one is wrong), what was wrong with them, and where they came from."""
+
+    settings: Settings
+    environ: Dict[str, str]
+    problems: Tuple[str, ...] = ()
+    sources: Tuple[str, ...] = ()
+    wrong_sections: FrozenSet[str] = frozenset()
+    ask_api: bool = False
+
+    def needs(self, section: str) -> Tuple[str, ...]:
+        """Give what a check that depends on a section needs: the settings' check when that section is bad."""
+        return (SETTINGS,) if section in self.wrong_sections else ()
+
+    def agents(self) -> Dict[str, Path]:
+        """Give the state directory of each agent of this host: those that have one, and those named here."""
+        process = self.settings.process
+        base = state_base(process, self.environ)
+        found = {path.name: path for path in _instances(base)}
+        for agent_id in self._named():
+            found[agent_id] = state_directory(process, self.environ, agent_id)
+        return dict(sorted(found.items()))
+
+    def log_directories(self) -> Dict[str, Path]:
+        """Give each agent's directory of transcripts."""
+        process = self.settings.process
+        return {agent_id: log_directory(process, self.environ, agent_id) for agent_id in self.agents()}
+
+    def _named(self) -> List[str]:
+        named = (self.environ.get(env, "") for env in _IDENTITIES)
+        return [agent_id for agent_id in named if _INSTANCE.match(agent_id)]
+
+
+def examine(
+    environ: Mapping[str, str],
+    files: Optional[Sequence[Path]] = None,
+    *,
+    ask_api: bool = False,
+    standard_files: Sequence[Path] = STANDARD_FILES,
+) -> Examined:
+    """Read the settings from the files, later ones over earlier ones, and from the environment over them all.
+
+    Without `files`, those of `standard_files` that this user may read. Never raises for wrong settings.
+    """
+    merged: Dict[str, str] = {}
+    problems: List[str] = []
+    sources: List[str] = []
+    for file in standard_files if files is None else files:
+        if files is None and not file.exists():
+            continue
+        try:
+            merged.update(envfile.read(file))
+            sources.append(str(file))
+        except InputError as err:
+            problems.append(str(err))
+    merged.update(environ)
+    sources.append("environment")
+    settings, wrong = _read(merged)
+    return Examined(
+        settings=settings,
+        environ=merged,
+        problems=tuple(problems + wrong),
+        sources=tuple(sources),
+        wrong_sections=_sections(wrong),
+        ask_api=ask_api,
+    )
+
+
+def _read(environ: Mapping[str, str]) -> Tuple[Settings, List[str]]:
+    """Give the settings with defaults in place of wrong ones, and every problem."""
+    usable = dict(environ)
+    problems: List[str] = []
+    for _ in range(_MOST_ROUNDS):
+        try:
+            return settings_module.load(usable), problems
+        except SettingsError as err:
+            problems.extend(problem for problem in err.problems if problem not in problems)
+            for problem in err.problems:
+                usable.pop(_variable(problem), None)
+    return settings_module.load({}), problems
+
+
+def _variable(problem: str) -> str:
+    """Give the variable that a problem is about: its text begins with the name."""
+    match = _NAME.match(problem)
+    return match.group(0) if match else ""
+
+
+def _sections(problems: Sequence[str]) -> FrozenSet[str]:
+    wrong = {_variable(problem) for problem in problems}
+    return frozenset(setting.section for setting in settings_module.all_settings() if setting.env in wrong)
+
+
+def _instances(base: Path) -> List[Path]:
+    try:
+        return [path for path in base.iterdir() if _INSTANCE.match(path.name) and path.is_dir()]
+    except OSError:
+        return []

@@ -1,0 +1,238 @@
+"""The seven agents, or any others, in virtual time on the embedded broker and store.
+
+The cores and the driver are the runtime's own; only the shell differs. `reasond demo` runs it.
+"""
+
+import random
+from collections import Counter, deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
+
+from msgspec import Struct
+
+from reasond.adapters.ports import BrokerLinks
+from reasond.brains.base import Brain, Question
+from reasond.content.generator import Generator
+from reasond.core.agent import AgentCore
+from reasond.core.consumer import ConsumerCore
+from reasond.core.effects import Alarm, Ask, Handle, Look, Now, Save, Say
+from reasond.core.monitor import MonitorCore
+from reasond.core.publisher import PublisherCore
+from reasond.decisions import AgentType
+from reasond.driver import Driver, Recorder
+from reasond.embedded.broker import EmbeddedBroker
+from reasond.embedded.links import EmbeddedLinks
+from reasond.embedded.store import EmbeddedStore
+from reasond.observer import Observer
+from reasond.points import Row, Stamper
+from reasond.settings import Settings, load
+from reasond.simulation.clock import VirtualClock
+
+START_WALL_NS = 1_767_225_600_000_000_000
+"""2026-01-01T00:00:00Z: a fixed start, so that one seed gives one result."""
+LOOK_LATENCY_S = 0.02
+"""About what a query of InfluxDB or the management API takes."""
+SAVE_LATENCY_S = 0.001
+
+EventSink = Callable[[Now, str, Say], None]
+
+
+class AgentPlan(Struct, frozen=True):
+    """One agent of a world: its kind and its settings (all sections)."""
+
+    agent_id: str
+    agent_type: AgentType
+    settings: Settings
+
+
+class World:
+    """A broker, a store and agents in virtual time."""
+
+    def __init__(self, seed: int = 0) -> None:
+        """Begin empty; everything random comes from `seed`."""
+        self.clock = VirtualClock(START_WALL_NS)
+        self.broker = EmbeddedBroker(self.clock.now())
+        self.store = EmbeddedStore()
+        self.agents: Dict[str, SimulatedAgent] = {}
+        self.handler_slowdown = 1.0
+        self.published = 0
+        self.consumed: Counter[str] = Counter()
+        self._seed = seed
+        self._sinks: List[EventSink] = []
+
+    def listen(self, sink: EventSink) -> None:
+        """Have every event that an agent says, alerts included, told to `sink`."""
+        self._sinks.append(sink)
+
+    def tell(self, agent_id: str, effect: Say) -> None:
+        """Pass an agent's event to the listeners."""
+        for sink in self._sinks:
+            sink(self.clock.now(), agent_id, effect)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Take points into the store, which forgets old raw ones, and into the counts, which are kept."""
+        self.store.write(rows)
+        for row in rows:
+            if row.measurement == "publisher_metrics":
+                self.published += row.fields["messages_published"]
+            elif row.measurement == "consumer_metrics":
+                self.consumed[row.tags["processing_action"]] += row.fields["messages_consumed"]
+
+    def rows(self, measurement: str) -> Tuple[Row, ...]:
+        """Give the points of a measurement since the start, those that the store has kept."""
+        return self.store.rows(measurement, 0, self.clock.now().wall_ns + 1)
+
+    def rng(self, name: str) -> random.Random:
+        """Give a generator of its own to each purpose, so that one more agent doesn't change the others' numbers."""
+        return random.Random("{}:{}".format(self._seed, name))
+
+    def add(self, plan: AgentPlan, brain: Brain, recorder: Optional[Recorder] = None) -> "SimulatedAgent":
+        """Put an agent into the world; it begins with the next `run_until`."""
+        agent = SimulatedAgent(self, plan, brain, recorder)
+        self.agents[plan.agent_id] = agent
+        self.clock.call_at(self.clock.now().mono, agent.start)
+        return agent
+
+    def run_until(self, mono: float) -> None:
+        """Let the time go on to `mono` seconds after the start."""
+        self.clock.run_until(mono)
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Stop every agent as SIGTERM would, and let what is in hand end."""
+        for agent in self.agents.values():
+            agent.driver.stop()
+        self.clock.run_until(self.clock.now().mono + grace_s)
+
+
+class SimulatedAgent:
+    """One agent's core with its driver, and the shell that carries its effects out in virtual time."""
+
+    def __init__(self, world: World, plan: AgentPlan, brain: Brain, recorder: Optional[Recorder]) -> None:
+        """Build the core and join it to the world."""
+        self.plan = plan
+        self.brain = brain
+        self.saved: Dict[str, Any] = {}
+        self._world = world
+        self._stamper = Stamper()
+        self._started_mono = 0.0
+        self._work: Deque[Handle] = deque()
+        self._busy = 0
+        self.core = self._make_core()
+        self.driver = Driver(self.core, recorder)
+        self.links: BrokerLinks = EmbeddedLinks(
+            world.broker,
+            self.driver,
+            world.clock,
+            consume=plan.agent_type == "consumer",
+            prefetch=plan.settings.consumer.prefetch,
+        )
+        self._observer = Observer(
+            world.store,
+            world.broker,
+            plan.settings.monitor.sampling_period_s,
+            agent_id=plan.agent_id,
+            agent_type=plan.agent_type,
+        )
+        self.driver.attach(self)
+
+    def _make_core(self) -> AgentCore:
+        settings = self.plan.settings
+        rng = self._world.rng(self.plan.agent_id)
+        if self.plan.agent_type == "publisher":
+            source = Generator(settings.publisher, rng)
+            return PublisherCore(settings.publisher, source, rng, self.saved, self._stamper)
+        if self.plan.agent_type == "consumer":
+            return ConsumerCore(settings.consumer, settings.privacy, self.saved, self._stamper)
+        return MonitorCore(settings.monitor, settings.budget, self.saved, self._stamper)
+
+    def start(self) -> None:
+        """Begin, as a process would after its start."""
+        self._started_mono = self._world.clock.now().mono
+        self.driver.start()
+        self.links.open()
+        self._heartbeat()
+
+    # The shell
+
+    def now(self) -> Now:
+        """Give the virtual time."""
+        return self._world.clock.now()
+
+    def call_at(self, mono: float, function: Callable[[], None]) -> Any:
+        """Call `function` at virtual time `mono`."""
+        return self._world.clock.call_at(mono, function)
+
+    def handle(self, effect: Handle) -> None:
+        """Work as long as the simulated handler would, on as many threads as are set."""
+        self._work.append(effect)
+        self._take_work()
+
+    def ask(self, effect: Ask) -> None:
+        """Have the brain decide now, and deliver the answer when its latency has passed."""
+        now = self.now()
+        question = Question(
+            ask_id=effect.ask_id,
+            agent_id=self.plan.agent_id,
+            agent_type=self.plan.agent_type,
+            context=effect.context,
+            deadline_s=effect.deadline_s,
+            wall_ns=now.wall_ns,
+        )
+        answer = self.brain.decide(question)
+        self._after(answer.latency_ms / 1000, lambda: self.driver.decided(effect.ask_id, answer))
+
+    def look(self, effect: Look) -> None:
+        """Make the view as things stand now."""
+        view = self._observer.look(effect, self.now().wall_ns)
+        self._after(LOOK_LATENCY_S, lambda: self.driver.viewed(effect.ref, view))
+
+    def save(self, effect: Save) -> None:
+        """Keep the state in memory."""
+        self.saved[effect.key] = effect.state
+        self._after(SAVE_LATENCY_S, lambda: self.driver.saved(effect.ref))
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write points to the embedded store."""
+        self._world.write(rows)
+
+    def say(self, effect: Say) -> None:
+        """Tell the world's listeners."""
+        self._world.tell(self.plan.agent_id, effect)
+
+    def alarm(self, effect: Alarm) -> None:
+        """Do nothing: the core has said it, and nobody is called out of a simulation."""
+
+    def _after(self, delay_s: float, function: Callable[[], None]) -> None:
+        self.call_at(self.now().mono + delay_s, function)
+
+    def _take_work(self) -> None:
+        consumer = self.plan.settings.consumer
+        while self._work and self._busy < consumer.handler_threads:
+            effect = self._work.popleft()
+            self._busy += 1
+            duration_ms = consumer.handler_duration_ms * len(effect.deliveries) * self._world.handler_slowdown
+            self._after(duration_ms / 1000, lambda e=effect, d=duration_ms: self._worked(e, d))  # type: ignore[misc]
+
+    def _worked(self, effect: Handle, duration_ms: float) -> None:
+        self._busy -= 1
+        self.driver.handled(effect.ref, None, duration_ms)
+        self._take_work()
+
+    def _heartbeat(self) -> None:
+        now = self.now()
+        status = self.core.status(now)
+        fields: Dict[str, Any] = {"up": 1, "uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
+        fields.update(status.fields, state=status.line, degraded=False, boot_id="simulated")
+        tags = {"agent_id": self.plan.agent_id, "agent_type": self.plan.agent_type}
+        self.write((self._stamper.row("agent_health", tags, fields, now.wall_ns),))
+        self._after(self.plan.settings.process.heartbeat_s, self._heartbeat)
+
+
+def seven(base: Dict[str, str]) -> Tuple[AgentPlan, ...]:
+    """Give the plans of the specification's seven agents, all with the environment `base`."""
+    plans = []
+    for kind, variable, count in (("publisher", "PUBLISHER_ID", 3), ("consumer", "CONSUMER_ID", 3)):
+        for number in range(1, count + 1):
+            agent_id = "{}-{}".format(kind, number)
+            plans.append(AgentPlan(agent_id, kind, load(dict(base, **{variable: agent_id}), kind)))  # type: ignore[arg-type]
+    plans.append(AgentPlan("monitor-1", "monitor", load(dict(base, AGENT_ID="monitor-1"), "monitor")))
+    return tuple(plans)
