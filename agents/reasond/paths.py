@@ -22,9 +22,7 @@ def log_directory(settings: ProcessSettings, environ: Mapping[str, str], agent_i
     return _directory(settings.log_dir, environ.get("LOGS_DIRECTORY", ""), environ, "log", agent_id)
 
 
-def state_base(
-    settings: ProcessSettings, environ: Mapping[str, str], system: Path = SYSTEM_STATE_DIR
-) -> Path:
+def state_base(settings: ProcessSettings, environ: Mapping[str, str], system: Path = SYSTEM_STATE_DIR) -> Path:
     """Give the directory that holds the state directories of this host's agents.
 
     For people's commands, which run outside the units: REASOND_STATE_DIR, else `system` where that is, else

@@ -188,9 +188,7 @@ def _exchange_declare(name: str, passive: bool) -> Step:
 
 def _queue_declare(queue: topology.Queue, passive: bool) -> Step:
     # Declared actively only after the passive one found it: the doctor must not create what is missing.
-    return lambda channel: channel.queue_declare(
-        queue.name, durable=True, passive=passive, arguments=queue.arguments
-    )
+    return lambda channel: channel.queue_declare(queue.name, durable=True, passive=passive, arguments=queue.arguments)
 
 
 def _publish(exchange: str, body: bytes) -> Step:
@@ -211,9 +209,7 @@ def _consume(name: str) -> Step:
 def _cause(err: BaseException) -> str:
     """Give the innermost reason, without the object addresses that urllib3 puts in."""
     # A connection that was refused counts as a connect timeout to urllib3's classes.
-    if isinstance(err, urllib3.exceptions.TimeoutError) and not isinstance(
-        err, urllib3.exceptions.NewConnectionError
-    ):
+    if isinstance(err, urllib3.exceptions.TimeoutError) and not isinstance(err, urllib3.exceptions.NewConnectionError):
         return "no answer in time"
     while err.__cause__ is not None or err.__context__ is not None:
         err = err.__cause__ or err.__context__  # type: ignore[assignment]

@@ -59,7 +59,7 @@ def control(agent: str, action: str, values: Tuple[str, ...], state_dir: Optiona
       reasond control publisher-1 interval fictional=3
       reasond control consumer-2 shadow
       reasond control all stop-spending
-    """  # noqa: D301 - click wants the backspace character itself
+    """
     base = state_dir or state_base(settings_module.load(os.environ).process, os.environ)
     if action in ("stop-spending", "spend"):
         _switch_spending(base, agent, action == "stop-spending", values)

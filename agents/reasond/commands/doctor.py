@@ -49,7 +49,7 @@ def doctor(as_json: bool, ask_api: bool, strict: bool, files: Tuple[Path, ...]) 
       sudo reasond doctor
       reasond doctor --json | jq '.findings[] | select(.state == "fail")'
       reasond doctor --api --settings ./agents.env --settings ./secrets.env
-    """  # noqa: D301 - click wants the backspace character itself
+    """
     found = findings.run(all_checks(examine(os.environ, files or None, ask_api=ask_api)))
     counts = Counter(finding.state for finding in found)
     well = not counts["fail"] and not (strict and counts["warning"])
@@ -78,9 +78,7 @@ def _print(found: Sequence[Finding], counts: "Counter[State]") -> None:
     for finding in found:
         word, colour = _SHOWN[finding.state]
         click.echo(
-            "{}  {:<{}}  {}".format(
-                click.style(f"{word:<7}", fg=colour), finding.name, NAME_WIDTH, finding.found
-            )
+            "{}  {:<{}}  {}".format(click.style(f"{word:<7}", fg=colour), finding.name, NAME_WIDTH, finding.found)
         )
         if finding.mend and finding.state in ("warning", "fail"):
             click.echo("{:9}{:<{}}  {}".format("", "", NAME_WIDTH, "mend: " + finding.mend))

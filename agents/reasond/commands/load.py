@@ -277,7 +277,7 @@ def load(
       reasond load --rate 5 --duration 120
       reasond load --rate 2 --duration 300 --pattern burst
       reasond load --rate 500 --duration 60 --ledger confirmed.jsonl --json
-    """  # noqa: D301 - click wants the backspace character itself
+    """
     rabbit = settings_module.load(os.environ).rabbit
     console = Console(stderr=True)
     with Progress(

@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, OrderedDict, Se
 
 from msgspec import Struct
 
+from reasond.core import records
 from reasond.core.agent import Control, Status
 from reasond.core.batching import Batches
 from reasond.core.consumer_rows import NOT_AI, ConsumerRows, is_late, late_cost
@@ -491,7 +492,7 @@ class ConsumerCore:
             decision = answer.decision
         else:
             decision = decide_handling(asked.context)
-            answer = answer if isinstance(answer, Failure) else _unusable(answer)
+            answer = answer if isinstance(answer, Failure) else records.mistaken(answer)
         action, adjustment = self._disposed(now, asked, decision)
         opened = self._record(now, asked, answer, decision, action, adjustment)
         if not waiting:
@@ -672,17 +673,3 @@ class ConsumerCore:
         for item in self._hand.handed_out():
             item.void, item.twins = True, None
             self._close(item, None)
-
-
-def _unusable(answer: Answer) -> Failure:
-    """Give an answer of another kind as the failure that it is, with what it cost."""
-    return Failure(
-        "invalid_answer",
-        "not a decision on handling",
-        latency_ms=answer.latency_ms,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        cost_usd=answer.cost_usd,
-        calls=answer.calls,
-        budget=answer.budget,
-    )

@@ -29,6 +29,7 @@ from reasond.core.effects import (
     ViewFailed,
     Wake,
 )
+from reasond.core.outcome import NO_FINDING, health_outcome
 from reasond.core.views import Activity, DepthsView, QueueSample
 from reasond.decisions import MAX_LIST_ITEMS, AgentType, HealthDecision
 from reasond.points import Row, Stamper
@@ -147,7 +148,7 @@ class MonitorCore:
         """Take the brain's answer; a late one is discarded, but what it cost is recorded."""
         if self._asked is not None and ask_id == self._asked.ask_id:
             if isinstance(answer, Answer) and not isinstance(answer.decision, HealthDecision):
-                answer = _mistaken(answer)
+                answer = records.mistaken(answer)
             return self._finish(now, self._asked, answer, late=False)
         row = self._late.pop(ask_id, None)
         if row is None:
@@ -351,11 +352,8 @@ class MonitorCore:
         present = {finding.code for finding in found}
         effects: List[Effect] = []
         for decision in due:
-            if start - decision.time_ns > length:
-                fields: Dict[str, Any] = {"outcome_missing": "gap"}
-            else:
-                helped = present.isdisjoint(decision.codes)
-                fields = {"outcome_success": helped, "outcome_score": 1.0 if helped else 0.0}
+            seen = None if start - decision.time_ns > length else present
+            fields = health_outcome(decision.codes, seen).fields()
             effects.append(Amend(Row("agent_reasoning", decision.tags, fields, decision.time_ns)))
         return effects
 
@@ -401,7 +399,7 @@ class MonitorCore:
             adjustment=adjustment or None,
             acted=not self._kept.control.shadow,
             drain_time_s=summary.worst_drain_s(facts),
-            outcome_missing=None if asked.findings else "no_finding",
+            outcome_missing=None if asked.findings else NO_FINDING,
             **depths,
         )
         tags = records.reasoning_tags(self.agent_id, self.agent_type, decision.status, answer)
@@ -527,19 +525,6 @@ def _said(asked: _Asked, answer: Union[Answer, Failure], decision: HealthDecisio
             "warning", "decision", dict(fields, brain=records.FALLBACK_BRAIN, fallback_reason=answer.reason)
         )
     return Say("info", "decision", dict(fields, brain=answer.brain))
-
-
-def _mistaken(answer: Answer) -> Failure:
-    return Failure(
-        "invalid_answer",
-        "the answer is no system_health decision",
-        latency_ms=answer.latency_ms,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        cost_usd=answer.cost_usd,
-        calls=answer.calls,
-        budget=answer.budget,
-    )
 
 
 def _sample_row(stamper: Stamper, agent_id: str, sample: QueueSample) -> Row:

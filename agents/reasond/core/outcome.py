@@ -73,6 +73,8 @@ NO_GROUND_TRUTH = "no_ground_truth"
 """Nobody knows whether the flagged message was anomalous."""
 NOT_HANDLED = "not_handled"
 """The message left the consumer before its handler ended."""
+NO_FINDING = "no_finding"
+"""The monitor found nothing that could go away or persist."""
 GAP = "gap"
 """The next window was not looked at."""
 

@@ -159,7 +159,7 @@ class PublisherCore:
         question = self._question
         if question is not None and ask_id == question.ask_id and not self._stopping:
             if isinstance(answer, Answer) and not isinstance(answer.decision, RateDecision):
-                answer = _mistaken(answer)
+                answer = records.mistaken(answer)
             return self._armed(now, self._finish(now, question, answer))
         return self._late_answer(now, ask_id, answer)
 
@@ -639,20 +639,6 @@ def _direction(before: pacing.Intervals, after: pacing.Intervals) -> str:
     if min(moves) >= 0:
         return "slow_down" if max(moves) > 0 else "continue"
     return "speed_up" if max(moves) <= 0 else "interval"
-
-
-def _mistaken(answer: Answer) -> Failure:
-    """Give the failure that an answer of another agent's kind comes to; what it cost is kept."""
-    return Failure(
-        "invalid_answer",
-        "a decision of another kind of agent",
-        latency_ms=answer.latency_ms,
-        input_tokens=answer.input_tokens,
-        output_tokens=answer.output_tokens,
-        cost_usd=answer.cost_usd,
-        calls=answer.calls,
-        budget=answer.budget,
-    )
 
 
 def _restored(state: Any) -> Control:

@@ -117,3 +117,17 @@ def reasoning_fields(answer: Union[Answer, Failure]) -> Dict[str, Any]:
     elif answer.would_cost_usd is not None:
         fields["would_cost_usd"] = answer.would_cost_usd
     return fields
+
+
+def mistaken(answer: Answer) -> Failure:
+    """Give the failure that an answer of another agent's kind comes to; what it cost is kept."""
+    return Failure(
+        "invalid_answer",
+        "a decision of another kind of agent",
+        latency_ms=answer.latency_ms,
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        cost_usd=answer.cost_usd,
+        calls=answer.calls,
+        budget=answer.budget,
+    )

@@ -198,14 +198,10 @@ class _Broker:
 
 def _clock(rabbit: RabbitSettings) -> Verdict:
     url = Management(rabbit).url
-    return clock_verdict(
-        lambda: probes.http("HEAD", url + "/", BrokerUnavailable, ca_file=rabbit.ca_file), url
-    )
+    return clock_verdict(lambda: probes.http("HEAD", url + "/", BrokerUnavailable, ca_file=rabbit.ca_file), url)
 
 
-def _policy_problems(
-    ours: Tuple[Policy, ...], operators: Tuple[Policy, ...], wanted: Dict[str, object]
-) -> List[str]:
+def _policy_problems(ours: Tuple[Policy, ...], operators: Tuple[Policy, ...], wanted: Dict[str, object]) -> List[str]:
     problems = []
     if not ours:
         problems.append("no policy is in force")
@@ -214,9 +210,7 @@ def _policy_problems(
             problems.append(f"policy {policy.name!r} (priority {policy.priority}) is in force instead")
     for policy in operators:
         # Where both set a key, an operator's value goes first; numbers take the lower one.
-        keys = [
-            key for key in policy.definition if key in broker_setup.LOSING_KEYS or key in _DEAD_LETTER_KEYS
-        ]
+        keys = [key for key in policy.definition if key in broker_setup.LOSING_KEYS or key in _DEAD_LETTER_KEYS]
         if keys:
             problems.append("operator policy {!r} sets {}".format(policy.name, ", ".join(sorted(keys))))
     return problems
@@ -247,5 +241,6 @@ def _permissions_mend(rabbit: RabbitSettings) -> str:
 def _management_mend(rabbit: RabbitSettings) -> str:
     return (
         "rabbitmq-plugins enable rabbitmq_management; rabbitmqctl set_user_tags "
-        f"{rabbit.management_user or rabbit.user} management; check RABBITMQ_MANAGEMENT_URL, _USER and _PASS. Without it agents know only the ready counts"
+        f"{rabbit.management_user or rabbit.user} management; check RABBITMQ_MANAGEMENT_URL, _USER and _PASS. "
+        "Without it agents know only the ready counts"
     )

@@ -35,11 +35,7 @@ def checks(examined: Examined) -> List[Check]:
     for kinds, names in _lists(examined).items():
         found.append(_models_check(kinds, names, needs))
     every = frozenset(name for names in _lists(examined).values() for name in names)
-    run = (
-        (lambda: api_answers(brain, every))
-        if examined.ask_api
-        else (lambda: skipped("ask for it with --api"))
-    )
+    run = (lambda: api_answers(brain, every)) if examined.ask_api else (lambda: skipped("ask for it with --api"))
     found.append(Check("claude api", run, _KEY_MEND, needs if not examined.ask_api else (KEY,)))
     return found
 
@@ -82,9 +78,7 @@ def api_answers(brain: BrainSettings, wanted: FrozenSet[str]) -> Verdict:
             )
         inner = err.__cause__ or err
         return fail(
-            "the API can't be reached: {}: {}".format(
-                type(inner).__name__, " ".join(str(inner).split())[:200]
-            ),
+            "the API can't be reached: {}: {}".format(type(inner).__name__, " ".join(str(inner).split())[:200]),
             "check ANTHROPIC_BASE_URL, ANTHROPIC_CA_FILE, HTTPS_PROXY and the firewall",
         )
     missing = sorted(wanted - set(listed))
@@ -96,9 +90,7 @@ def api_answers(brain: BrainSettings, wanted: FrozenSet[str]) -> Verdict:
 def _listed(brain: BrainSettings) -> List[str]:
     sdk: Any = importlib.import_module("anthropic")
     # Only where asked for: without it the SDK chooses the trust store by itself.
-    trust: Dict[str, Any] = (
-        {"verify": ssl.create_default_context(cafile=brain.ca_file)} if brain.ca_file else {}
-    )
+    trust: Dict[str, Any] = {"verify": ssl.create_default_context(cafile=brain.ca_file)} if brain.ca_file else {}
     http = sdk.DefaultHttpxClient(follow_redirects=False, **trust)
     with sdk.Anthropic(
         api_key=brain.api_key,

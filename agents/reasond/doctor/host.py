@@ -142,9 +142,7 @@ def budgets(agents: Mapping[str, Path], settings: BudgetSettings, wall_ns: int) 
     spent = {agent_id: _spent(path / BUDGET_FILE, wall_ns) for agent_id, path in agents.items()}
     limits = limits_from(settings)
     told = "; ".join(
-        "{} ${:.4f} this hour, ${:.4f} today".format(agent_id, *both)
-        for agent_id, both in spent.items()
-        if any(both)
+        "{} ${:.4f} this hour, ${:.4f} today".format(agent_id, *both) for agent_id, both in spent.items() if any(both)
     )
     bounds = (
         f"limits: an agent ${limits.agent_hour_usd:g} an hour and ${limits.agent_day_usd:g} a day, "
@@ -154,9 +152,7 @@ def budgets(agents: Mapping[str, Path], settings: BudgetSettings, wall_ns: int) 
     day = max([both[1] / limits.agent_day_usd for both in spent.values() if limits.agent_day_usd] or [0.0])
     text = "{}; {}".format(told or "nothing spent on this host", bounds)
     if max(hour, day) >= settings.warn_at:
-        return warning(
-            text, "wait for the next hour or day (UTC), or raise BUDGET_USD_PER_HOUR and BUDGET_USD_PER_DAY"
-        )
+        return warning(text, "wait for the next hour or day (UTC), or raise BUDGET_USD_PER_HOUR and BUDGET_USD_PER_DAY")
     return ok(text)
 
 
@@ -164,9 +160,7 @@ def spending_switch(examined: Examined) -> Verdict:
     """Tell whether the operator stopped all spending on this host."""
     switch = state_base(examined.settings.process, examined.environ) / STOP_SPENDING
     if switch.exists():
-        return warning(
-            "spending is stopped: no agent of this host calls the API", "reasond control all spend"
-        )
+        return warning("spending is stopped: no agent of this host calls the API", "reasond control all spend")
     return ok("not set: agents may call the API within the budget")
 
 
@@ -201,15 +195,9 @@ def _writable(directories: Mapping[str, Path], room_bytes: int, setting: str) ->
         mend = f"give them to the agents' user, run the doctor as that user, or set {setting}"
         return fail("{} can't write to {}".format(user, "; ".join(refused)), mend)
     if scarce:
-        return warning(
-            "; ".join(scarce), f"make room: {room_bytes / 1e6:.0f} MB may be needed for each agent"
-        )
+        return warning("; ".join(scarce), f"make room: {room_bytes / 1e6:.0f} MB may be needed for each agent")
     made = " (made at an agent's first start: {})".format(", ".join(missing)) if missing else ""
-    return ok(
-        "{} may write to {}{}".format(
-            user, ", ".join(str(p) for p in sorted(set(directories.values()))), made
-        )
-    )
+    return ok("{} may write to {}{}".format(user, ", ".join(str(p) for p in sorted(set(directories.values()))), made))
 
 
 def _nearest(path: Path) -> Path:

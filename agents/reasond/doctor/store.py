@@ -16,9 +16,7 @@ from reasond.settings import BudgetSettings, InfluxSettings
 INFLUXDB, TOKEN, READ = "influxdb", "influxdb token", "influxdb read"
 DAY_S = 24 * 3600
 _SET_UP = "reasond setup-influxdb, then put the agents' token into INFLUXDB_TOKEN"
-_START = (
-    "start InfluxDB 2 (systemctl start influxdb); check INFLUXDB_URL, INFLUXDB_CA_FILE, firewalls between"
-)
+_START = "start InfluxDB 2 (systemctl start influxdb); check INFLUXDB_URL, INFLUXDB_CA_FILE, firewalls between"
 
 _PROBE = """
 from(bucket: bucket) |> range(start: -1m) |> limit(n: 1)
@@ -68,13 +66,9 @@ def reachable(influx: InfluxSettings) -> Verdict:
     told = _object(answer)
     version = str(told.get("version", answer.headers.get("x-influxdb-version", ""))).lstrip("v")
     if answer.status != 200 or told.get("status") != "pass":
-        return fail(
-            "{} answers {}: {}".format(influx.url, answer.status, told.get("message", "not healthy")), _START
-        )
+        return fail("{} answers {}: {}".format(influx.url, answer.status, told.get("message", "not healthy")), _START)
     if not version.startswith("2."):
-        return fail(
-            "{} is InfluxDB {}".format(influx.url, version or "of unknown version"), "use InfluxDB 2.x"
-        )
+        return fail("{} is InfluxDB {}".format(influx.url, version or "of unknown version"), "use InfluxDB 2.x")
     return ok(f"InfluxDB {version} at {influx.url}")
 
 
@@ -89,9 +83,7 @@ def token_valid(influx: InfluxSettings) -> Verdict:
         return fail(f"no organization {influx.org!r}", "correct INFLUXDB_ORG, or " + _SET_UP)
     # 404 is also how it answers for a bucket that isn't there, which is another check's.
     if answer.status >= 300 and answer.status != 404:
-        return fail(
-            "InfluxDB answers {}: {}".format(answer.status, _object(answer).get("message", "")), _SET_UP
-        )
+        return fail("InfluxDB answers {}: {}".format(answer.status, _object(answer).get("message", "")), _SET_UP)
     return ok(f"known, organization {influx.org!r}")
 
 
@@ -99,9 +91,7 @@ def bucket_stands(influx: InfluxSettings, days: int) -> Verdict:
     """Tell whether the bucket is there, and keeps its points as long as it should."""
     answer = _buckets(influx)
     if answer.status == 404:
-        return fail(
-            f"no bucket {influx.bucket!r} in {influx.org!r}", "correct INFLUXDB_BUCKET, or " + _SET_UP
-        )
+        return fail(f"no bucket {influx.bucket!r} in {influx.org!r}", "correct INFLUXDB_BUCKET, or " + _SET_UP)
     found = _object(answer).get("buckets") or []
     if not found:
         # InfluxDB leaves a bucket out of the list that the token may not read.
@@ -123,14 +113,10 @@ def may_write(influx: InfluxSettings) -> Verdict:
     """Tell whether the token may write: InfluxDB judges that first, and takes a write without points."""
     answer = _empty_write(influx)
     if answer.status == 404:
-        return fail(
-            str(_object(answer).get("message", "not found")), "correct INFLUXDB_BUCKET, or " + _SET_UP
-        )
+        return fail(str(_object(answer).get("message", "not found")), "correct INFLUXDB_BUCKET, or " + _SET_UP)
     if answer.status >= 300:
         return fail(
-            "the token may not write to {!r}: {}".format(
-                influx.bucket, _object(answer).get("message", answer.status)
-            ),
+            "the token may not write to {!r}: {}".format(influx.bucket, _object(answer).get("message", answer.status)),
             _SET_UP,
         )
     return ok(f"the token may write to {influx.bucket!r} (asked without a point)")
@@ -168,9 +154,7 @@ def identity_verdict(records: Sequence[Mapping[str, str]]) -> Verdict:
     """
     lives: Dict[str, Dict[Tuple[str, str], List[str]]] = {}
     for (agent_id, at), beat in _beats(records).items():
-        lives.setdefault(agent_id, {}).setdefault((beat.get("boot_id", ""), beat.get("pid", "")), []).append(
-            at
-        )
+        lives.setdefault(agent_id, {}).setdefault((beat.get("boot_id", ""), beat.get("pid", "")), []).append(at)
     if not lives:
         return skipped(f"no heartbeat in the last {HEALTH_WINDOW}")
     doubles = [text for text in (_double(agent_id, held) for agent_id, held in sorted(lives.items())) if text]
@@ -194,18 +178,14 @@ def health_verdict(records: Sequence[Mapping[str, str]]) -> Verdict:
         if beat.get("degraded_reason"):
             told.append("{} is degraded: {}".format(agent_id, beat["degraded_reason"]))
     if told:
-        return warning(
-            "; ".join(told), "see to the reasons named; for dropped points raise INFLUXDB_SPOOL_MAX_BYTES"
-        )
+        return warning("; ".join(told), "see to the reasons named; for dropped points raise INFLUXDB_SPOOL_MAX_BYTES")
     return ok(f"{len(last)} agents, none degraded, no point dropped")
 
 
 def spend_verdict(spent_usd: Tuple[float, float], budget: BudgetSettings) -> Verdict:
     """Compare the system's spend in this hour and day with its limits."""
     limits = (budget.usd_per_hour, budget.usd_per_day)
-    found = (
-        f"${spent_usd[0]:.4f} of ${limits[0]:g} this hour, ${spent_usd[1]:.4f} of ${limits[1]:g} today (UTC)"
-    )
+    found = f"${spent_usd[0]:.4f} of ${limits[0]:g} this hour, ${spent_usd[1]:.4f} of ${limits[1]:g} today (UTC)"
     if any(spent >= budget.warn_at * limit for spent, limit in zip(spent_usd, limits) if spent):
         return warning(
             found, "wait, or raise BUDGET_USD_PER_HOUR and BUDGET_USD_PER_DAY: agents decide by rules beyond"
