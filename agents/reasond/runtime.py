@@ -27,6 +27,7 @@ from reasond.brains.factory import make_brain, make_transcript, stop_spending
 from reasond.content.factory import make_source
 from reasond.core.agent import AgentCore
 from reasond.core.consumer import ConsumerCore
+from reasond.core.effects import Failure
 from reasond.core.monitor import MonitorCore
 from reasond.core.publisher import PublisherCore
 from reasond.decisions import AgentType
@@ -50,6 +51,8 @@ FLUSH_DEADLINE_S = 1.5
 LAST_WRITE_S = 0.5
 STOP_POLL_S = 0.05
 EXTEND_START_S = 30.0
+ANSWERED_ALL_THE_SAME = frozenset(("refusal", "truncated", "invalid_answer"))
+"""Failures of one answer: the brain itself is there, and the next question may fare better."""
 
 
 class AgentProcess:
@@ -155,6 +158,7 @@ class AgentProcess:
             log=self._log,
             alert_command=settings.monitor.alert_command,
             alert_timeout_s=settings.monitor.alert_timeout_s,
+            on_answer=self._brain_answered,
         )
 
     def _make_core(self) -> AgentCore:
@@ -192,12 +196,9 @@ class AgentProcess:
     def _reload(self) -> None:
         self._notifier.reloading()
         try:
-            reread: Dict[str, str] = {}
-            for file in self._settings.process.settings_files:
-                reread.update(envfile.read(Path(file)))
-            # Without files there is nothing to take; a variable that left them falls back to its default.
             files = self._settings.process.settings_files
-            merged = settings_module.merge(self._environ, reread) if files else self._environ
+            # Without files there is nothing to take; a variable that left them falls back to its default.
+            merged = settings_module.merge(self._environ, envfile.read_all(files)) if files else self._environ
             fresh = settings_module.load(merged, self._type)
         except ReasondError as err:
             self._log.say("error", "reload_refused", {"problem": str(err)})
@@ -261,6 +262,11 @@ class AgentProcess:
             self._problems[source] = text
         else:
             self._problems.pop(source, None)
+
+    def _brain_answered(self, answer: Any) -> None:
+        """Say when the brain can't decide, and when it can again (design.md, rule 6)."""
+        away = isinstance(answer, Failure) and answer.reason not in ANSWERED_ALL_THE_SAME
+        self._problem(self._brain.name, answer.reason + ", deciding by rules" if away else "")
 
     def _tick_status(self) -> None:
         waited = time.monotonic() - self._started

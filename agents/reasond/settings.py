@@ -168,7 +168,9 @@ class ProcessSettings:
     )
     heartbeat_s: float = _env("REASOND_HEARTBEAT_S", 10.0, "Between agent_health points.", unit="s", ge=1, le=300)
     settings_files: Strings = _env(
-        "REASOND_SETTINGS_FILES", (), "Files that SIGHUP rereads, in order; the units name theirs here."
+        "REASOND_SETTINGS_FILES",
+        (),
+        "Files that SIGHUP rereads, in order, '-' before one that may be missing; the units name theirs here.",
     )
 
 

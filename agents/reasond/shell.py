@@ -71,6 +71,7 @@ class Parts(msgspec.Struct, frozen=True):
     log: EventLog
     alert_command: Sequence[str] = ()
     alert_timeout_s: float = 20.0
+    on_answer: Callable[[Any], None] = lambda answer: None
 
 
 class ServiceShell(LoopScheduler):
@@ -149,6 +150,7 @@ class ServiceShell(LoopScheduler):
             return Failure("internal", "{}: {}".format(type(err).__name__, err))
 
     def _answered(self, ask_id: str, answer: Any) -> None:
+        self._parts.on_answer(answer)
         if self._parts.brain.simulated_latency and not isinstance(answer, Failure):
             due = time.monotonic() + answer.latency_ms / 1000
             self.call_at(due, lambda: self._driver.decided(ask_id, answer))

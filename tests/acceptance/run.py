@@ -12,10 +12,13 @@ from tests.testbed import provide
 from tests.testbed.influxd import Influxd
 from tests.testbed.rabbitmq import RabbitMQ
 
+STATISTICS_MS = 5000
+"""A broker's default: with a shorter interval its own rates read 0 between two samples, and agents decide on that."""
+
 
 def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> List[Result]:
     """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge."""
-    rabbitmq = RabbitMQ(provide.path_or_skip("rabbitmq"), folder / "rabbitmq")
+    rabbitmq = RabbitMQ(provide.path_or_skip("rabbitmq"), folder / "rabbitmq", statistics_ms=STATISTICS_MS)
     influxd = Influxd(provide.path_or_skip("influxd"), folder / "influxd", onboard=False)
     with StandIn(policy=policy, log_file=str(folder / "standin.jsonl")) as api:
         system = System(folder, rabbitmq, influxd, api, pace, python)

@@ -34,6 +34,8 @@ SETTINGS: Dict[str, str] = {
     "CONSUMER_HANDLER_DURATION_MS": "100",
     "CONSUMER_HANDLER_THREADS": "4",
     "CONSUMER_DEPTH_PERIOD_S": "2",
+    # A batch that waits for company would only make the tests wait for it.
+    "CONSUMER_BATCH_AGE_S": "2",
 }
 
 
@@ -147,22 +149,22 @@ class Flow(System):
         depths = self.depths()
         return not any(depths[queue] for queue in MAIN_QUEUES)
 
-    def points(self, pipeline: str, since_s: float) -> float:
-        """Give the sum that a pipeline leaves of consumer_metrics' messages_consumed since a time."""
+    def points(self, field: str, where: str, since_s: float) -> int:
+        """Give the sum of a counting field over the points since a time for which a Flux condition holds."""
         rows = self.flux(
-            'filter(fn: (r) => r._measurement == "consumer_metrics" and r._field == "messages_consumed")'
-            f" |> range(start: time(v: {int(since_s * 1e9)})) |> {pipeline} |> group() |> sum()"
+            f'range(start: time(v: {int(since_s * 1e9)})) |> filter(fn: (r) => r._field == "{field}" and ({where}))'
+            " |> group() |> sum()"
         )
-        return sum(float(row["_value"]) for row in rows)
+        return sum(int(row["_value"]) for row in rows)
 
     def handled_points(self, since_s: float) -> int:
         """Give how many messages InfluxDB knows as handled since a time."""
         kinds = 'r.processing_action == "immediate" or r.processing_action == "batched"'
-        return int(self.points(f"filter(fn: (r) => {kinds})", since_s))
+        return self.points("messages_consumed", kinds, since_s)
 
     def duplicate_points(self, since_s: float) -> int:
         """Give how many messages the consumers themselves recognised as duplicates since a time."""
-        return int(self.points('filter(fn: (r) => r.processing_action == "duplicate")', since_s))
+        return self.points("messages_consumed", 'r.processing_action == "duplicate"', since_s)
 
 
 def wait_handled(ledger: Ledger, count: int, probe: Callable[[], object] = lambda: None) -> None:
@@ -195,6 +197,11 @@ def percentile(values: List[float], part: float) -> float:
     """Give the value below which that part of the values lies; 0 of none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0
+
+
+def resumed_after_s(ledger: Ledger, moment_s: float) -> float:
+    """Give the seconds from a moment until the next message was handled; -1 when none was."""
+    return min((n.at_s for n in ledger.notes() if n.what == "handled" and n.at_s > moment_s), default=moment_s - 1) - moment_s
 
 
 def ages(ledger: Ledger, begin_s: float, end_s: float) -> List[float]:

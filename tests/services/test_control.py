@@ -6,17 +6,22 @@ import sys
 
 import pytest
 
-from tests.services.test_process_life import (  # noqa: F401 - fixtures
-    ROOT,
-    SOON_S,
-    environ,
-    management_of,
-    start,
-    waiting,
-)
+from tests.services.agent_process import ROOT, SOON_S, fill, ready_services, started, waiting
 from tests.testbed.waiting import wait_until
 
 COMMAND_S = 30
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that makes agents, which end with the test."""
+    yield from started(tmp_path)
+
+
+@pytest.fixture
+def environ(vhost, influxd, bucket):
+    """Settings of the run's services, with the topology set up."""
+    return ready_services(vhost, influxd, bucket)
 
 
 @pytest.fixture
@@ -26,7 +31,11 @@ def control(tmp_path):
     def run(*arguments):
         done = subprocess.run(
             [sys.executable, "-m", "reasond", "control", *arguments],
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "agents"), "REASOND_STATE_DIR": str(tmp_path / "state")},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "PYTHONPATH": str(ROOT / "agents"),
+                "REASOND_STATE_DIR": str(tmp_path / "state"),
+            },
             capture_output=True,
             text=True,
             timeout=COMMAND_S,
@@ -71,7 +80,8 @@ def test_publisher_held_publishes_nothing_until_it_is_resumed(start, environ, co
 
 
 def test_publishers_interval_is_set_by_hand_and_shown_in_its_status(start, environ, control):
-    agent = start("publisher", {**environ, "PUBLISHER_MAX_INTERVAL_S": "60"})
+    # With a brain that changes nothing by itself.
+    agent = start("publisher", {**environ, "PUBLISHER_MAX_INTERVAL_S": "60", "REASOND_BRAIN": "static"})
 
     control("publisher-1", "interval", "fictional=7", "nonfictional=9")
 
@@ -100,8 +110,6 @@ def test_order_given_while_the_agent_is_away_is_taken_at_its_start(start, enviro
 
 
 def test_consumer_held_takes_nothing_new_until_it_is_resumed(start, environ, control, rabbitmq, vhost):
-    from tests.services.test_process_life import fill
-
     agent = start("consumer", environ)
     mark = len(agent.told)
     control("consumer-1", "hold")

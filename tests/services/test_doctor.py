@@ -42,9 +42,7 @@ def limited_token(influxd, bucket, *actions):
     found = influxd.api("GET", "/api/v2/buckets?name=" + bucket)["buckets"][0]
     resource = {"type": "buckets", "id": found["id"], "orgID": influxd.org_id}
     rights = [{"action": action, "resource": resource} for action in actions]
-    return influxd.api("POST", "/api/v2/authorizations", {"orgID": influxd.org_id, "permissions": rights})[
-        "token"
-    ]
+    return influxd.api("POST", "/api/v2/authorizations", {"orgID": influxd.org_id, "permissions": rights})["token"]
 
 
 def keep_a_month(influxd, bucket):
@@ -275,9 +273,7 @@ def test_broker_missing_right_is_named_with_the_command_that_gives_it(
 def test_broker_not_set_up_misses_everything_and_nothing_is_created(vhost):
     found = broker_findings(rabbit_environ(vhost))
 
-    assert (
-        "missing" in found["rabbitmq topology"].found and "setup-rabbitmq" in found["rabbitmq topology"].mend
-    )
+    assert "missing" in found["rabbitmq topology"].found and "setup-rabbitmq" in found["rabbitmq topology"].mend
     assert "queue fictional" in found["rabbitmq rights"].found
     assert Management(rabbit_settings(vhost)).queue("fictional") is None
 

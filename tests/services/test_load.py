@@ -101,7 +101,7 @@ def test_load_that_is_interrupted_ends_soon_with_its_report(environ, number):
     assert report["due"] < 50 * 600
 
 
-def test_load_without_a_broker_is_one_line_and_status_75(environ, monkeypatch):
+def test_load_without_a_broker_is_one_line_and_status_75(environ):
     (port,) = free_ports(1)
 
     status, report, err = finish(start({**environ, "RABBITMQ_PORT": str(port)}, "--duration", "1"))
@@ -131,10 +131,10 @@ def caught(process):
     return next(line for line in lines if line.startswith("SigCgt"))
 
 
-def test_load_whose_messages_are_refused_says_so_with_status_1(environ):
+def test_load_whose_messages_are_refused_says_so_with_status_1(environ, vhost, rabbitmq):
     admin = management(environ)
     for queue in topology.MAIN_QUEUES:
-        admin._expect("DELETE", "/api/queues/{}/{}".format(admin._vhost, queue), None)
+        rabbitmq.api("DELETE", f"/api/queues/{vhost.quoted}/{queue}")
         admin.declare_queue(queue, {"x-max-length": 1, "x-overflow": "reject-publish"})
         admin.bind(topology.EXCHANGE, queue, queue)
 

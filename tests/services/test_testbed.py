@@ -75,6 +75,7 @@ def test_rabbitmq_listens_on_the_loopback_address_only(rabbitmq):
 def test_durable_message_survives_a_kill_of_rabbitmq(breakable_rabbitmq):
     vhost = breakable_rabbitmq.fresh_vhost()
     _publish(vhost.amqp_url, "q", b"kept")
+    breakable_rabbitmq.sync()
 
     breakable_rabbitmq.kill()
     breakable_rabbitmq.start()

@@ -24,9 +24,7 @@ class Influxd(Service):
     bucket = BUCKET
     username = USERNAME
 
-    def __init__(
-        self, binary: str, folder: Path, *, onboard: bool = True, extra_options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, binary: str, folder: Path, *, onboard: bool = True, extra_options: Sequence[str] = ()) -> None:
         """Given the influxd to run and an empty folder of its own; starts nothing yet.
 
         With `onboard=False` it stays as a fresh installation is: no user, organisation or token.
@@ -39,9 +37,7 @@ class Influxd(Service):
         self.org_id = ""
         self._onboard = onboard
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {
-            key: value for key, value in os.environ.items() if not key.startswith(("INFLUXD_", "INFLUX_"))
-        }
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("INFLUXD_", "INFLUX_"))}
         command = [
             binary,
             f"--bolt-path={folder / 'influxd.bolt'}",

@@ -48,9 +48,7 @@ class Balance(NamedTuple):
         return text + (f", unconfirmed but there {self.strangers}" if self.strangers else "")
 
 
-def balance(
-    confirmed: Iterable[str], handled: Iterable[Note], queued: Mapping[str, Sequence[str]]
-) -> Balance:
+def balance(confirmed: Iterable[str], handled: Iterable[Note], queued: Mapping[str, Sequence[str]]) -> Balance:
     """Settle: given the confirmed ids, the handlers' notes, and the ids that lie in each queue."""
     expected = set(confirmed)
     ends: Dict[str, List[str]] = defaultdict(list)
@@ -79,7 +77,7 @@ class Ledger:
         """Given the folder of the handlers' notes; what is older than `since_s` (UTC seconds) isn't looked at."""
         self.folder = folder
         self._rabbitmq = rabbitmq
-        self._since_s = since_s
+        self.since_s = since_s
         self._before = {queue: set(self._ids_in(queue)) for queue in DEAD_QUEUES}
 
     def notes(self) -> List[Note]:
@@ -88,7 +86,7 @@ class Ledger:
         for path in sorted(self.folder.glob("consumer-*.jsonl")):
             for line in path.read_bytes().split(b"\n")[:-1]:
                 note = Note(**json.loads(line))
-                if note.at_s >= self._since_s:
+                if note.at_s >= self.since_s:
                     found.append(note)
         return found
 

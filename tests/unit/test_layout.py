@@ -11,6 +11,7 @@ TIERS = ("unit", "contract", "services")
 # longer needed fails too.
 EXCEPTIONS = {
     "brains/transport.py": "only means something with the SDK: tests/contract/test_brains.py",
+    "commands/setup_influxdb.py": "a thin command: tests/services/test_influxdb_setup.py runs it on a real InfluxDB",
     "core/effects.py": "plain data; its one property divides by a constant",
     "errors.py": "texts and exit statuses, asserted where they are raised and in test_cli.py",
     "flux.py": "query texts and their reading, held to the embedded store by tests/contract/test_store.py",
@@ -29,18 +30,13 @@ def declares_behaviour(module):
     """Tell whether a module defines a function that does something; structs and protocols alone don't."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     return any(
-        isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and does_something(node)
-        for node in ast.walk(tree)
+        isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and does_something(node) for node in ast.walk(tree)
     )
 
 
 def modules():
     """Return the paths below the package of all modules that need a test file."""
-    return [
-        module.relative_to(PACKAGE)
-        for module in sorted(PACKAGE.rglob("*.py"))
-        if declares_behaviour(module)
-    ]
+    return [module.relative_to(PACKAGE) for module in sorted(PACKAGE.rglob("*.py")) if declares_behaviour(module)]
 
 
 def places_of_tests(module):

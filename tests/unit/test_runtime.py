@@ -110,7 +110,9 @@ def nothing():
     pass
 
 
-@pytest.mark.parametrize("kind, links", [("publisher", "publish"), ("consumer", "consume, publish"), ("monitor", "publish")])
+@pytest.mark.parametrize(
+    "kind, links", [("publisher", "publish"), ("consumer", "consume, publish"), ("monitor", "publish")]
+)
 def test_agent_without_broker_is_ready_only_after_the_wait_and_says_why(make, monkeypatch, kind, links):
     monkeypatch.setattr(runtime, "READY_WITHOUT_BROKER_S", 0.5)
     process = make(kind)

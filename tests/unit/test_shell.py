@@ -16,14 +16,21 @@ DEADLINE_S = 20
 BODY = json.dumps(
     {
         "header": {
-            "message_id": "5e2f1e0e-7f0a-4c39-9a34-6c1f9a1f2b10", "timestamp": "2026-01-31T15:51:00Z",
-            "version": "1.0", "source": "publisher-1",
+            "message_id": "5e2f1e0e-7f0a-4c39-9a34-6c1f9a1f2b10",
+            "timestamp": "2026-01-31T15:51:00Z",
+            "version": "1.0",
+            "source": "publisher-1",
         },
         "metadata": {
-            "genre_type": "fictional", "priority": "low", "ttl_seconds": 30, "publisher_reasoning": "a test",
+            "genre_type": "fictional",
+            "priority": "low",
+            "ttl_seconds": 30,
+            "publisher_reasoning": "a test",
         },
         "payload": {
-            "entity_id": "book_1", "action": "location_update", "coordinates": {"lat": 49.262, "lng": -122.781},
+            "entity_id": "book_1",
+            "action": "location_update",
+            "coordinates": {"lat": 49.262, "lng": -122.781},
             "context": "Lent.",
         },
     }
@@ -115,8 +122,17 @@ def shell_with(**parts):
     """Make a shell of doubles; give it with its loop, its driver and its log."""
     loop, driver, log = Loop(), Notes(), Log()
     made = dict(
-        agent_id="consumer-1", agent_type="consumer", ioloop=loop, links=None, brain=Brain(None),
-        observer=Notes(look="view"), handler=None, handler_threads=1, state=Notes(), writer=Notes(), log=log,
+        agent_id="consumer-1",
+        agent_type="consumer",
+        ioloop=loop,
+        links=None,
+        brain=Brain(None),
+        observer=Notes(look="view"),
+        handler=None,
+        handler_threads=1,
+        state=Notes(),
+        writer=Notes(),
+        log=log,
     )
     made.update(parts)
     return ServiceShell(Parts(**made), driver), loop, driver, log
@@ -195,7 +211,10 @@ def test_ask_puts_the_question_and_brings_the_answer_back():
 
     (question,) = brain.asked
     assert (question.ask_id, question.agent_id, question.context, question.deadline_s) == (
-        "a1", "consumer-1", "context", 7.5,
+        "a1",
+        "consumer-1",
+        "context",
+        7.5,
     )
     assert driver.calls == [("decided", "a1", "answer")]
 
@@ -209,9 +228,7 @@ def test_ask_of_a_brain_that_breaks_down_is_a_failure_and_the_next_is_answered()
         loop.turn()
 
     answers = [call[2] for call in driver.calls]
-    assert [(answer.reason, answer.detail) for answer in answers] == [
-        ("internal", "RuntimeError: a fault of ours")
-    ] * 5
+    assert [(answer.reason, answer.detail) for answer in answers] == [("internal", "RuntimeError: a fault of ours")] * 5
 
 
 def test_simulated_latency_holds_the_answer_back_but_never_a_failure():

@@ -5,7 +5,7 @@ machine of states that systemd's parser is: a quote counts only where a value, o
 """
 
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional
 
 from reasond.errors import InputError
 
@@ -27,6 +27,19 @@ def read(path: Path) -> Dict[str, str]:
     for name in variables:
         if not name.isidentifier():
             raise InputError("{}: {!r} is no variable's name".format(path, name))
+    return variables
+
+
+def read_all(names: Iterable[str]) -> Dict[str, str]:
+    """Give the variables of several files, later files over earlier ones.
+
+    As in EnvironmentFile=, a `-` before a name means that the file may be missing. Raises InputError as `read`.
+    """
+    variables: Dict[str, str] = {}
+    for name in names:
+        optional, path = name.startswith("-"), Path(name[1:] if name.startswith("-") else name)
+        if not (optional and not path.exists()):
+            variables.update(read(path))
     return variables
 
 

@@ -248,7 +248,7 @@ class ConsumerCore:
                 action = on if getattr(control, name) else off
                 self._out.rows.append(self._make.operator(now, action, control.serial))
                 fields = {"action": action, "serial": control.serial}
-                self._out.effects.append(Say("notice", "control", fields))
+                self._out.effects.append(Say("notice", "operator", fields))
         return self._finish(now)
 
     def on_settings(self, now: Now, section: Any) -> List[Effect]:
@@ -495,6 +495,7 @@ class ConsumerCore:
             answer = answer if isinstance(answer, Failure) else records.mistaken(answer)
         action, adjustment = self._disposed(now, asked, decision)
         opened = self._record(now, asked, answer, decision, action, adjustment)
+        self._out.effects.append(_said(asked, answer, action))
         if not waiting:
             self._late[asked.ask_id] = opened
             if len(self._late) > LATE_KEPT:
@@ -673,3 +674,12 @@ class ConsumerCore:
         for item in self._hand.handed_out():
             item.void, item.twins = True, None
             self._close(item, None)
+
+
+def _said(asked: _Asked, answer: Union[Answer, Failure], action: str) -> Say:
+    """Give the log's line on a decision."""
+    fields: Dict[str, Any] = {"decision_id": asked.ask_id, "action": action, "queue": asked.context.queue}
+    fields.update(message_id=asked.message_id, brain=records.FALLBACK_BRAIN)
+    if isinstance(answer, Failure):
+        return Say("warning", "decision", dict(fields, fallback=answer.reason, detail=answer.detail))
+    return Say("info", "decision", dict(fields, brain=answer.brain))

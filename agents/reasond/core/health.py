@@ -98,7 +98,7 @@ RAMPS: Dict[str, Ramp] = {
     # 1 when the store gives no figures.
     "blind_part": Ramp(0.0, 1.0, 30),
 }
-"""Penalties by vital figure; docs/metrics.md shows this table."""
+"""Penalties by vital figure; docs/health.md shows this table."""
 
 
 class Finding(Struct, frozen=True):

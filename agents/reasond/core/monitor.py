@@ -186,7 +186,7 @@ class MonitorCore:
             },
             now.wall_ns,
         )
-        said = Say("notice", "control", {"action": action, "serial": control.serial})
+        said = Say("notice", "operator", {"action": action, "serial": control.serial})
         return [Rows((row,)), said, self._save()]
 
     def on_settings(self, now: Now, section: Any) -> List[Effect]:
@@ -522,7 +522,7 @@ def _said(asked: _Asked, answer: Union[Answer, Failure], decision: HealthDecisio
     }
     if isinstance(answer, Failure):
         return Say(
-            "warning", "decision", dict(fields, brain=records.FALLBACK_BRAIN, fallback_reason=answer.reason)
+            "warning", "decision", dict(fields, brain=records.FALLBACK_BRAIN, fallback=answer.reason)
         )
     return Say("info", "decision", dict(fields, brain=answer.brain))
 

@@ -22,7 +22,8 @@ The target of the load is half of the TTL as time to drain, or TARGET_DEPTH_MESS
 known. A decision in shadow is measured alike: it is the placebo.
 
 **Consumer.** `flag_anomaly` succeeds when the ground truth says that the message was anomalous. `process` and
-`batch` succeed when the handler did, unless the message is known to have been anomalous: then it was missed.
+`batch` succeed when the handler did and the message wasn't late, unless it is known to have been anomalous: then
+it was missed.
 
 **Monitor.** Succeeds when none of the deterministic findings of its window stands in the next one.
 """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reasond.adapters.envfile import parse, read
+from reasond.adapters.envfile import parse, read, read_all
 from reasond.errors import InputError
 
 
@@ -42,3 +42,16 @@ def test_read_bad_name_names_file_and_name(tmp_path):
 
     with pytest.raises(InputError, match="MY VAR"):
         read(file)
+
+
+def test_read_all_takes_later_files_over_earlier_ones_and_skips_optional_missing(tmp_path):
+    common, own = tmp_path / "agents.env", tmp_path / "publisher-1.env"
+    common.write_text("A=1\nB=1\n")
+    own.write_text("B=2\n")
+
+    assert read_all([str(common), f"-{own}", f"-{tmp_path / 'none.env'}"]) == {"A": "1", "B": "2"}
+
+
+def test_read_all_missing_file_that_is_not_optional_names_it(tmp_path):
+    with pytest.raises(InputError, match=r"agents\.env"):
+        read_all([str(tmp_path / "agents.env")])

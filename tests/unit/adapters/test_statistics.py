@@ -31,9 +31,7 @@ def test_management_answer_is_given_as_it_is_and_the_channel_is_left_alone():
     assert adapter.queue_samples(7) == samples
 
 
-@pytest.mark.parametrize(
-    "error", [BrokerUnavailable("away"), BrokerRefused("no tag")], ids=["unavailable", "refused"]
-)
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), BrokerRefused("no tag")], ids=["unavailable", "refused"])
 def test_fallback_gives_ready_counts_marked_as_such_without_unknown_ones(error):
     counts = {"priority": 0, "fictional": 4, "non-fictional": None}
     adapter = StatisticsWithFallback(Api(error), lambda take: take(counts), here)

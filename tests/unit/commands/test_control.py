@@ -48,8 +48,15 @@ def order(base, *arguments):
         ([("hold",), ("show",)], Control(serial=1, hold=True)),
     ],
     ids=[
-        "hold", "resume", "shadow", "act", "both stand", "one interval", "both intervals",
-        "an interval is for once", "show changes nothing",
+        "hold",
+        "resume",
+        "shadow",
+        "act",
+        "both stand",
+        "one interval",
+        "both intervals",
+        "an interval is for once",
+        "show changes nothing",
     ],
 )
 def test_orders_stand_in_the_control_file(base, orders, expected):

@@ -8,7 +8,12 @@ from click.testing import CliRunner
 from reasond.commands import doctor
 from reasond.doctor.findings import Check, fail, ok, skipped, warning
 
-VERDICTS = {"ok": ok("fine"), "warning": warning("hm", "look"), "fail": fail("bad", "mend this"), "skipped": skipped("no")}
+VERDICTS = {
+    "ok": ok("fine"),
+    "warning": warning("hm", "look"),
+    "fail": fail("bad", "mend this"),
+    "skipped": skipped("no"),
+}
 
 
 def run(monkeypatch, *states, options=()):

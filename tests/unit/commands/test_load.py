@@ -3,7 +3,8 @@
 import signal
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reasond.commands import load
 
@@ -31,9 +32,7 @@ def test_due_begins_at_nothing_and_ends_at_the_patterns_total(pattern, rate, dur
 @given(PATTERNS, RATES, DURATIONS, st.floats(-1e6, 0), st.floats(0, 1e6))
 def test_due_outside_the_duration_is_that_of_its_ends(pattern, rate, duration_s, before, after):
     assert load.due(pattern, rate, duration_s, before) == 0
-    assert load.due(pattern, rate, duration_s, duration_s + after) == load.due(
-        pattern, rate, duration_s, duration_s
-    )
+    assert load.due(pattern, rate, duration_s, duration_s + after) == load.due(pattern, rate, duration_s, duration_s)
 
 
 @given(PATTERNS, RATES, DURATIONS, PARTS, PARTS)

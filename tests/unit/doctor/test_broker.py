@@ -45,8 +45,15 @@ def test_version_is_judged_by_type_of_queue(version, queue_type, state):
         ),
     ],
     ids=[
-        "ours", "a lower one", "of other queues", "harmless operator's", "none", "a higher one", "a tie",
-        "operator's limit", "ours changed",
+        "ours",
+        "a lower one",
+        "of other queues",
+        "harmless operator's",
+        "none",
+        "a higher one",
+        "a tie",
+        "operator's limit",
+        "ours changed",
     ],
 )
 def test_policy_in_force_is_judged_not_the_one_that_stands(policies, operators, text):

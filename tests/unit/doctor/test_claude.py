@@ -126,7 +126,8 @@ def test_api_is_asked_for_its_models_through_the_sdk_and_for_nothing_else(key, s
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append((self.command, self.path.partition("?")[0]))
-            good = self.headers["x-api-key"] == "sk-right"
+            # The older SDK sends the key as x-api-key, the newer one as a bearer token.
+            good = "sk-right" in (self.headers["x-api-key"] or self.headers["authorization"])
             entry = {"type": "model", "id": NEW, "display_name": NEW, "created_at": "2026-09-28T00:00:00Z"}
             listed = {"data": [entry], "has_more": False, "first_id": NEW, "last_id": NEW}
             refused = {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}

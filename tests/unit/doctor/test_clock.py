@@ -1,7 +1,8 @@
 """Clocks: the Date header's whole seconds and the time of the request itself are no difference."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reasond.adapters.probes import Answer
 from reasond.doctor.clock import clock_verdict, difference
@@ -46,5 +47,3 @@ def test_difference_never_claims_more_than_there_is(offset_s, took_s, part):
     assert abs(found) <= abs(offset_s) + 1e-3
     assert abs(found) >= abs(offset_s) - took_s - 1.0 - 1e-3
     assert found == 0 or (found > 0) == (offset_s > 0)
-
-

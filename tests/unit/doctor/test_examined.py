@@ -37,8 +37,7 @@ def test_file_that_cannot_be_read_is_a_problem_and_the_rest_goes_on(tmp_path):
         ({"RABBITMQ_PORT": "x", "INFLUXDB_ORG": "o"}, {"rabbit"}, "o"),
         ({"RABBITMQ_PORT": "x", "INFLUXDB_URL": "y", "INFLUXDB_ORG": "o"}, {"rabbit", "influx"}, "o"),
         ({"PUBLISHER_SPED": "1", "INFLUXDB_ORG": "o"}, set(), "o"),
-        ({"PUBLISHER_MIN_INTERVAL_S": "90", "PUBLISHER_MAX_INTERVAL_S": "80", "INFLUXDB_ORG": "o"},
-         {"publisher"}, "o"),
+        ({"PUBLISHER_MIN_INTERVAL_S": "90", "PUBLISHER_MAX_INTERVAL_S": "80", "INFLUXDB_ORG": "o"}, {"publisher"}, "o"),
     ],
     ids=["one section", "two sections", "unknown variable", "two that contradict each other"],
 )

@@ -25,7 +25,9 @@ def test_findings_come_in_the_given_order_whatever_needs_what():
     ]
 
     assert run(checks) == [
-        Finding("last", "ok", "3"), Finding("middle", "warning", "2", "do"), Finding("first", "ok", "1"),
+        Finding("last", "ok", "3"),
+        Finding("middle", "warning", "2", "do"),
+        Finding("first", "ok", "1"),
     ]
 
 

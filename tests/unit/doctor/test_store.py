@@ -1,7 +1,8 @@
 """InfluxDB's checks where they judge: identities by overlapping lives, the agents' own word, spend."""
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reasond.doctor import store
 from reasond.settings import BudgetSettings
@@ -27,7 +28,8 @@ def test_identity_handed_on_in_time_is_well_in_any_order_of_records(order, split
 def test_identity_held_by_two_whose_beats_interleave_fails(seconds, same_host):
     ordered = sorted(seconds)
     found = store.identity_verdict(
-        records("consumer-2", "a", 1, *ordered[0::2]) + records("consumer-2", "a" if same_host else "b", 2, *ordered[1::2])
+        records("consumer-2", "a", 1, *ordered[0::2])
+        + records("consumer-2", "a" if same_host else "b", 2, *ordered[1::2])
     )
 
     assert found.state == "fail"
