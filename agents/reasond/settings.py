@@ -193,9 +193,9 @@ class PublisherSettings:
     max_interval_s: int = _env(
         "PUBLISHER_MAX_INTERVAL_S", 120, "No decision goes above.", unit="s", ge=1, le=86400, reloadable=True
     )
-    decision_period_s: float = _env("PUBLISHER_DECISION_PERIOD_S", 30.0, "Between decisions.", unit="s", ge=2, le=3600)
+    decision_period_s: float = _env("PUBLISHER_DECISION_PERIOD_S", 30.0, "Between decisions.", unit="s", ge=3, le=3600)
     decision_deadline_s: float = _env(
-        "PUBLISHER_DECISION_DEADLINE_S", 24.0, "For a decision, retries and all.", unit="s", ge=1, le=300
+        "PUBLISHER_DECISION_DEADLINE_S", 24.0, "For a decision, retries and all.", unit="s", ge=2, le=300
     )
     max_pause_s: float = _env(
         "PUBLISHER_MAX_PAUSE_S",

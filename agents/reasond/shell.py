@@ -160,7 +160,7 @@ class ServiceShell(LoopScheduler):
     def _save(self, effect: Save) -> Optional[str]:
         try:
             self._parts.state.save(effect.key, effect.state, effect.durable)
-        except OSError as err:
+        except (OSError, TypeError) as err:  # TypeError: a state that can't be encoded
             return str(err)
         return None
 

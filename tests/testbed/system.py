@@ -13,7 +13,6 @@ from tests.testbed.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_SECONDS = 60
-MAIN_QUEUES = ("fictional", "non-fictional", "priority")
 
 
 class System:

@@ -16,7 +16,7 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from reasond.adapters.influxdb import short_cause
+from reasond.adapters.causes import short_cause
 from reasond.adapters.state import write_atomically
 from reasond.core.backoff import delay_s
 from reasond.errors import InputError, StoreRefused, StoreUnavailable

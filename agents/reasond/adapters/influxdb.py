@@ -21,6 +21,7 @@ import urllib3
 from msgspec import Struct
 
 from reasond import flux
+from reasond.adapters.causes import short_cause
 from reasond.adapters.spool import OnProblem, Spool
 from reasond.core.backoff import delay_s
 from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
@@ -595,21 +596,6 @@ def _translated(err: Exception, settings: InfluxSettings) -> StoreError:
     if isinstance(err, (urllib3.exceptions.HTTPError, OSError)):
         return StoreUnavailable(f"InfluxDB at {settings.url} can't be reached: {short_cause(err)}")
     return StoreRefused(f"InfluxDB at {settings.url}: {type(err).__name__}: {_cut(str(err))}")
-
-
-def short_cause(err: Exception) -> str:
-    """Give the short reason of a connection's failure, without the object addresses urllib3 puts in."""
-    # urllib3's class for a refused connection is one of a timeout too.
-    if isinstance(err, urllib3.exceptions.TimeoutError) and not isinstance(
-        err, urllib3.exceptions.NewConnectionError
-    ):
-        return "no answer in time"
-    deepest: BaseException = err
-    while deepest.__cause__ is not None or deepest.__context__ is not None:
-        deepest = deepest.__cause__ or deepest.__context__  # type: ignore[assignment]
-    if isinstance(deepest, OSError):
-        return deepest.strerror or str(deepest)
-    return _cut(str(deepest))
 
 
 def _answer(err: Exception) -> Dict[str, str]:

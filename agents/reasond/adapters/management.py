@@ -14,6 +14,7 @@ import urllib3
 from msgspec import Struct
 
 from reasond import topology
+from reasond.adapters.causes import short_cause
 from reasond.core.views import QueueSample
 from reasond.errors import BrokerRefused, BrokerUnavailable, SettingsError
 from reasond.settings import RabbitSettings
@@ -214,7 +215,7 @@ class Management:
             answer = self._pool.request(method, self.url + path, headers=self._headers, body=payload)
         except (urllib3.exceptions.HTTPError, OSError) as err:
             raise BrokerUnavailable(
-                f"the management API at {self.url} can't be reached ({err}): is the plugin "
+                f"the management API at {self.url} can't be reached ({short_cause(err)}): is the plugin "
                 "rabbitmq_management enabled, and RABBITMQ_MANAGEMENT_URL right?"
             ) from err
         if answer.status >= 500 and answer.status != 503:

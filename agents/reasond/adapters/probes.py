@@ -22,6 +22,7 @@ from reasond.adapters.amqp import (
     reply_code,
     translate,
 )
+from reasond.adapters.causes import short_cause
 from reasond.errors import ReasondError
 from reasond.settings import RabbitSettings
 
@@ -72,7 +73,7 @@ def http(
         ) as pool:
             answer = pool.request(method, url, headers=dict(headers or {}), body=body, redirect=False)
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as err:
-        raise unavailable("no answer from {}: {}".format(url.partition("?")[0], _cause(err))) from err
+        raise unavailable("no answer from {}: {}".format(url.partition("?")[0], short_cause(err))) from err
     lower = {name.lower(): value for name, value in answer.headers.items()}
     return Answer(int(answer.status), lower, bytes(answer.data))
 
@@ -204,14 +205,3 @@ def _unbind(queue: topology.Queue) -> Step:
 def _consume(name: str) -> Step:
     # x-priority must be a number: refused with 406, but only after the right to read was looked at.
     return lambda channel: channel.basic_consume(name, lambda *_: None, arguments={"x-priority": "none"})
-
-
-def _cause(err: BaseException) -> str:
-    """Give the innermost reason, without the object addresses that urllib3 puts in."""
-    # A connection that was refused counts as a connect timeout to urllib3's classes.
-    if isinstance(err, urllib3.exceptions.TimeoutError) and not isinstance(err, urllib3.exceptions.NewConnectionError):
-        return "no answer in time"
-    while err.__cause__ is not None or err.__context__ is not None:
-        err = err.__cause__ or err.__context__  # type: ignore[assignment]
-    text = err.strerror if isinstance(err, OSError) else ""
-    return text or " ".join(str(err).split())[:200]

@@ -121,6 +121,7 @@ class Spending:
         self._clock = clock
         self._lock = threading.Lock()
         self._system: Optional[SystemSpend] = None
+        self._figures: Optional[BudgetState] = None
         self._looked_at: Optional[float] = None
         self._look: Optional[threading.Thread] = None
         self._stopped = False
@@ -155,8 +156,11 @@ class Spending:
         return replace(result, budget=self.figures(question.wall_ns))
 
     def status(self) -> str:
-        """Tell where the budget stands when that is worth a word, and what the inner brain has to say."""
+        """Tell what was spent as of the last question, where the budget stands, and what the inner brain has to say."""
         words = [self._brain.status()]
+        if self._figures is not None:
+            spent = self._figures
+            words.append(f"spent ${spent.spent_hour_usd:.4f} this hour, ${spent.spent_day_usd:.4f} today")
         if self._stopped:
             words.append("spending stopped")
         elif self._level != "ok":
@@ -219,6 +223,7 @@ class Spending:
             self._system = SystemSpend(hour_usd=hour_usd, day_usd=day_usd, at_ns=wall_ns)
 
     def _tell(self, figures: BudgetState) -> None:
+        self._figures = figures
         if figures.level == self._level:
             return
         self._level = figures.level

@@ -44,12 +44,13 @@ from reasond.core.rules import decide_handling
 from reasond.core.sampling import Excerpts, Sampler
 from reasond.core.set_aside import SetAside, SetAsides, Verdict
 from reasond.core.tally import Tally
+from reasond.core.trends import depths_line
 from reasond.core.views import DepthsView, QueueSample
 from reasond.decisions import AgentType, HandlingDecision
 from reasond.messages import Invalid, Message
 from reasond.points import Row, Stamper
 from reasond.settings import ConsumerSettings, PrivacySettings, all_settings
-from reasond.topology import FLAGGED, REJECTED
+from reasond.topology import FLAGGED, MAIN_QUEUES, REJECTED
 
 DRAIN_MESSAGES = 64
 """Fresh messages taken on in one turn of the loop, about a millisecond: timers and answers wait no longer."""
@@ -279,6 +280,8 @@ class ConsumerCore:
         held = len(self._held)
         standing = ["{}/{}={}".format(queue, p, s.action) for (queue, p), s in sorted(self._standing.items())]
         parts = ["{:.0f}/min".format(self._tally.per_minute(now)), "{} in hand".format(held)]
+        if self._depths:
+            parts.append(depths_line({queue: self._depth(queue) for queue in MAIN_QUEUES}))
         if self._asides:
             parts.append("{} being set aside".format(len(self._asides)))
         parts.extend(["held"] if self._control.hold else [])

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import msgspec
 from msgspec import Struct
 
-from reasond.core import health, records, rules, summary
+from reasond.core import health, records, rules, summary, trends
 from reasond.core.agent import Control, Status
 from reasond.core.contexts import HealthContext
 from reasond.core.effects import (
@@ -212,14 +212,15 @@ class MonitorCore:
 
     def status(self, now: Now) -> Status:
         """Describe the last analysis."""
+        newest = {sample.queue: sample.depth for sample in self._samples if sample.queue in MAIN_QUEUES}
+        depths = [trends.depths_line(newest)] if newest else []
         if self._last is None:
-            return Status("no analysis yet")
+            return Status(", ".join(["no analysis yet", *depths]))
         status, score = self._last
-        alarm = ", alarm since {:.0f} s".format((now.wall_ns - self._kept.episode_since_ns) / 1e9)
-        return Status(
-            "{}, score {}{}".format(status, score, alarm if self._kept.episode_since_ns else ""),
-            {"state": status},
-        )
+        parts = [status, "score {}".format(score)]
+        if self._kept.episode_since_ns:
+            parts.append("alarm since {:.0f} s".format((now.wall_ns - self._kept.episode_since_ns) / 1e9))
+        return Status(", ".join(parts + depths), {"state": status})
 
     def on_deliveries(self, now: Now, deliveries: Sequence[Delivery]) -> List[Effect]:
         """A monitor consumes nothing."""

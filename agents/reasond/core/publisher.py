@@ -243,15 +243,12 @@ class PublisherCore:
     def status(self, now: Now) -> Status:
         """Describe the rate, the depths at the latest decision, and that decision."""
         current = self._intervals
-        depths = [
-            "{} {}".format(queue, "?" if f.depth is None else f.depth) for queue, f in self._facts.items()
-        ]
         parts = [f"every {current.fictional} s/{current.nonfictional} s"]
         parts += [name for name, on in self._states().items() if on]
         if self._outbox.stall:
             parts.append("not publishing: " + self._outbox.stall)
-        if depths:
-            parts.append("depth " + " ".join(depths))
+        if self._facts:
+            parts.append(trends.depths_line({queue: facts.depth for queue, facts in self._facts.items()}))
         parts.append(self._last)
         fields = {"unconfirmed": len(self._outbox), "paused": self._paused, "held": self._control.hold}
         return Status(", ".join(parts), fields)

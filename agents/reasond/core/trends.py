@@ -5,7 +5,7 @@ None is unknown, never 0.
 """
 
 import statistics
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from reasond.core.contexts import QueueFacts
 from reasond.core.views import QueueSample
@@ -85,6 +85,11 @@ def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
 def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUES) -> Dict[str, QueueFacts]:
     """Give the facts of each named queue; one without samples has unknown depth."""
     return {queue: facts(samples, queue) for queue in queues}
+
+
+def depths_line(depths: Mapping[str, Optional[int]]) -> str:
+    """Give depths by queue as a few words for a status line; `?` is unknown."""
+    return "depth " + " ".join("{} {}".format(q, "?" if depth is None else depth) for q, depth in depths.items())
 
 
 def longest_drain_s(queues: Iterable[QueueFacts]) -> Optional[float]:

@@ -64,7 +64,7 @@ def test_decide_settles_what_the_call_cost():
 
     assert result.budget.spent_hour_usd == pytest.approx(0.02)
     assert (result.budget.level, result.budget.limit_hour_usd) == ("ok", 1.0)
-    assert made.status() == ""
+    assert made.status() == "spent $0.0200 this hour, $0.0200 today"
 
 
 def test_decide_has_the_worst_case_on_disk_before_it_calls(tmp_path):
@@ -90,7 +90,7 @@ def test_decide_stops_calling_when_the_next_worst_case_does_not_fit():
     assert results[2].budget.level == "spent"
     assert len(payer.questions) == 2
     assert [fields["level"] for _, fields in said] == ["warning", "spent"]
-    assert made.status() == "budget spent"
+    assert made.status() == "spent $0.8000 this hour, $0.8000 today, budget spent"
 
 
 def test_decide_goes_on_in_the_next_hour():

@@ -482,7 +482,7 @@ def test_status_tells_the_last_analysis_and_the_alarm():
     after = world.core.status(world.now())
     assert before == "no analysis yet"
     assert after.line.startswith("critical, score ")
-    assert after.line.endswith("alarm since 60 s")
+    assert after.line.startswith("critical, score 70, alarm since 60 s, depth priority 300")
     assert set(after.fields) <= set(MEASUREMENTS["agent_health"].fields)
 
 
