@@ -53,20 +53,14 @@ class Observer:
             "activity": self._activity,
         }
 
-    def look(
-        self, effect: Look, wall_ns: int
-    ) -> Union[RateView, DepthsView, WindowView, Activity, ViewFailed]:
+    def look(self, effect: Look, wall_ns: int) -> Union[RateView, DepthsView, WindowView, Activity, ViewFailed]:
         """Give the view that is asked for, as of `wall_ns` (UTC); never raises."""
         try:
-            view: Union[RateView, DepthsView, WindowView, Activity] = self._views[effect.view](
-                effect, wall_ns
-            )
+            view: Union[RateView, DepthsView, WindowView, Activity] = self._views[effect.view](effect, wall_ns)
             return view
         except ReasondError as err:
             return ViewFailed(str(err) or type(err).__name__)
-        except (
-            Exception
-        ) as err:  # the core waits for an answer: a fault of ours must not leave it without one
+        except Exception as err:  # the core waits for an answer: a fault of ours must not leave it without one
             return ViewFailed("{}: {}".format(type(err).__name__, err))
 
     def _rate(self, effect: Look, wall_ns: int) -> RateView:

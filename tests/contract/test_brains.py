@@ -77,8 +77,7 @@ def timed(brain, question):
 def cost_of(log):
     """What the stand-in says was used, at the table's prices."""
     return sum(
-        models.cost_usd(models.find(one.model), one.usage["input_tokens"], one.usage["output_tokens"])
-        for one in log
+        models.cost_usd(models.find(one.model), one.usage["input_tokens"], one.usage["output_tokens"]) for one in log
     )
 
 
@@ -324,9 +323,7 @@ def test_headers_that_dribble_are_cut_off_and_leave_no_thread():
 
         assert result.reason == "deadline"
         assert took < 1.0 + SLACK_S
-        assert wait_until(
-            lambda: not [one for one in threading.enumerate() if one.name.startswith("claude-")]
-        )
+        assert wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("claude-")])
     stop.set()
 
 
@@ -354,9 +351,7 @@ def test_key_follows_no_redirect():
 
         def redirect(connection):
             connection.recv(65536)
-            connection.sendall(
-                f"HTTP/1.1 307 Moved\r\nlocation: {other.url}/\r\ncontent-length: 0\r\n\r\n".encode()
-            )
+            connection.sendall(f"HTTP/1.1 307 Moved\r\nlocation: {other.url}/\r\ncontent-length: 0\r\n\r\n".encode())
 
         with raw(redirect) as server:
             result = claude(server.url).decide(ask(handling(), deadline_s=4.0))
@@ -455,17 +450,13 @@ def test_tokens_and_cost_are_those_of_the_apis_own_log(api, kind):
 
     billed = [one for one in api.log if one.usage]
     assert sum(result.input_tokens for result in results) == sum(one.usage["input_tokens"] for one in billed)
-    assert sum(result.output_tokens for result in results) == sum(
-        one.usage["output_tokens"] for one in billed
-    )
+    assert sum(result.output_tokens for result in results) == sum(one.usage["output_tokens"] for one in billed)
     assert sum(result.cost_usd for result in results) == pytest.approx(cost_of(billed))
     assert sum(len(result.calls) for result in results) == len(api.log)
 
 
 def environment(api, **more):
-    return dict(
-        {"CONSUMER_ID": "consumer-1", "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url}, **more
-    )
+    return dict({"CONSUMER_ID": "consumer-1", "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": api.url}, **more)
 
 
 def made(api, tmp_path, transcript=None, said=None, **more):

@@ -18,9 +18,7 @@ REAL = pytest.param("rabbitmq", marks=pytest.mark.services, id="rabbitmq")
 def a_message(context: str = "a book moved") -> bytes:
     return messages.encode(
         Message(
-            messages.Header(
-                str(uuid.uuid4()), datetime(2026, 1, 31, tzinfo=timezone.utc), "1.0", "publisher-1"
-            ),
+            messages.Header(str(uuid.uuid4()), datetime(2026, 1, 31, tzinfo=timezone.utc), "1.0", "publisher-1"),
             messages.Metadata("fictional", "normal", 30, "steady"),
             messages.Payload("book_1", "location_update", messages.Coordinates(49.2, -122.7), context),
         )

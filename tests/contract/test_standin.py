@@ -68,9 +68,7 @@ def consumer_prompt(message, depth=3, priority="normal"):
 
 
 def monitor_prompt(metrics):
-    return framed(
-        f"System metrics: {metrics}. Detect any issues? Should I alert? Any optimization suggestions?"
-    )
+    return framed(f"System metrics: {metrics}. Detect any issues? Should I alert? Any optimization suggestions?")
 
 
 LOADED = publisher_prompt(40, 20)
@@ -214,9 +212,7 @@ def test_answer_longer_than_max_tokens_is_cut_there(api):
 # Thinking
 
 
-@pytest.mark.parametrize(
-    "model", ["claude-sonnet-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"]
-)
+@pytest.mark.parametrize("model", ["claude-sonnet-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"])
 def test_thinking_by_default_eats_the_specifications_max_tokens(api, model):
     message = ask(api, model=model, max_tokens=500)
     assert message.stop_reason == "max_tokens"
@@ -328,9 +324,7 @@ BAD_REQUESTS = {
 }
 
 PREFILL = {"messages": [{"role": "user", "content": LOADED}, {"role": "assistant", "content": "{"}]}
-BAD_REQUESTS.update(
-    {f"prefill-{model}": (model, PREFILL) for model in sorted(MODELS) if not MODELS[model].prefill}
-)
+BAD_REQUESTS.update({f"prefill-{model}": (model, PREFILL) for model in sorted(MODELS) if not MODELS[model].prefill})
 
 
 @pytest.mark.parametrize("model, extra", list(BAD_REQUESTS.values()), ids=list(BAD_REQUESTS))
@@ -640,10 +634,8 @@ def test_inverted_policy_does_the_opposite(depths, wanted):
 @pytest.mark.parametrize(
     "text",
     [
-        "Queue depths are: fictional = 7 , non_fictional: **1,234**. Current rate: fictional: 5 s, "
-        "non-fictional: 10s",
-        "queue depths are fictional: 7, Non-Fictional is 1234; current rates are "
-        "fictional=5s non-fictional=10s",
+        "Queue depths are: fictional = 7 , non_fictional: **1,234**. Current rate: fictional: 5 s, non-fictional: 10s",
+        "queue depths are fictional: 7, Non-Fictional is 1234; current rates are fictional=5s non-fictional=10s",
     ],
     ids=["marked-up", "prose"],
 )
@@ -821,9 +813,9 @@ def test_runs_as_a_process_of_its_own(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         url = process.stdout.readline().strip()
-        answer = anthropic.Anthropic(
-            base_url=url, api_key="k", max_retries=0, timeout=DEADLINE_S
-        ).messages.create(model=OLD, max_tokens=500, messages=[{"role": "user", "content": LOADED}])
+        answer = anthropic.Anthropic(base_url=url, api_key="k", max_retries=0, timeout=DEADLINE_S).messages.create(
+            model=OLD, max_tokens=500, messages=[{"role": "user", "content": LOADED}]
+        )
         assert json.loads(text_of(answer))["action"] == "speed_up"
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == 0

@@ -187,9 +187,7 @@ class StoreContract:
         )
 
     def test_samples_of_two_writers_at_one_time_both_count(self, store: Any) -> None:
-        store.write(
-            sample(START, agent_id="monitor-2", depth=2), sample(START, agent_id="monitor-1", depth=1)
-        )
+        store.write(sample(START, agent_id="monitor-2", depth=2), sample(START, agent_id="monitor-1", depth=1))
 
         assert [found.depth for found in store.ask.queue_samples(START, STOP)] == [1, 2]
 
@@ -204,18 +202,14 @@ class StoreContract:
     def test_an_amended_decision_is_still_one_decision(self, store: Any) -> None:
         written = decision(START, fictional_interval=5, nonfictional_interval=10, tokens_used=100)
         store.write(written)
-        store.write(
-            Row(written.measurement, written.tags, {"outcome_success": True, "outcome_score": 1.0}, START)
-        )
+        store.write(Row(written.measurement, written.tags, {"outcome_success": True, "outcome_score": 1.0}, START))
 
         assert store.ask.activity(START, STOP).decisions == {"continue": 1}
         assert store.ask.activity(START, STOP).tokens == 100
         assert store.ask.peers("publisher", START, STOP)[0].fictional_interval == 5
 
     def test_an_amendment_that_lost_its_decision_counts_as_none(self, store: Any) -> None:
-        orphan = Row(
-            "agent_reasoning", decision(START).tags, {"outcome_success": True, "fictional_interval": 9}, START
-        )
+        orphan = Row("agent_reasoning", decision(START).tags, {"outcome_success": True, "fictional_interval": 9}, START)
         store.write(orphan)
 
         assert store.ask.activity(START, STOP).decisions == {}
@@ -228,16 +222,10 @@ class StoreContract:
 
     def test_peers_are_the_latest_rate_decision_of_each_agent_of_the_kind(self, store: Any) -> None:
         store.write(
-            decision(
-                START + 1 * SECOND, "publisher-2", "slow_down", fictional_interval=9, nonfictional_interval=18
-            ),
+            decision(START + 1 * SECOND, "publisher-2", "slow_down", fictional_interval=9, nonfictional_interval=18),
             decision(START + 3 * SECOND, "publisher-2", "pause"),
-            decision(
-                START + 2 * SECOND, "publisher-2", "speed_up", fictional_interval=1, nonfictional_interval=1
-            ),
-            decision(
-                START + 1 * SECOND, "publisher-10", "continue", fictional_interval=5, nonfictional_interval=10
-            ),
+            decision(START + 2 * SECOND, "publisher-2", "speed_up", fictional_interval=1, nonfictional_interval=1),
+            decision(START + 1 * SECOND, "publisher-10", "continue", fictional_interval=5, nonfictional_interval=10),
             decision(START + 4 * SECOND, "publisher-3", "process", decision_type="message_handling"),
             decision(START + 4 * SECOND, "consumer-1", "process"),
             decision(START - 1, "publisher-1", "slow_down", fictional_interval=9),
@@ -275,13 +263,9 @@ class StoreContract:
 
     def test_agents_are_seen_by_their_latest_heartbeat_and_their_boots(self, store: Any) -> None:
         store.write(
-            heartbeat(
-                START + 1 * SECOND, "publisher-1", boot_id="one", degraded=True, state="degraded: waiting"
-            ),
+            heartbeat(START + 1 * SECOND, "publisher-1", boot_id="one", degraded=True, state="degraded: waiting"),
             heartbeat(START + 2 * SECOND, "publisher-1", boot_id="two", degraded=True),
-            heartbeat(
-                START + 3 * SECOND, "publisher-1", boot_id="one", degraded=False, state='rate 5 s, "fine" 📚'
-            ),
+            heartbeat(START + 3 * SECOND, "publisher-1", boot_id="one", degraded=False, state='rate 5 s, "fine" 📚'),
             heartbeat(START + 290 * SECOND, "consumer-1", boot_id="c"),
             heartbeat(STOP, "monitor-1", boot_id="m"),
         )
@@ -309,9 +293,7 @@ class StoreContract:
         assert store.ask.system_spend(NOON - 12 * hour - 1) == (3.0, 3.0)
 
     def test_activity_ends_with_the_hour_that_its_window_ends_in(self, store: Any) -> None:
-        store.write(
-            budget(STOP - 1, "publisher-1", hour=0.5, day=2.0), budget(STOP, "publisher-1", hour=0.1, day=2.1)
-        )
+        store.write(budget(STOP - 1, "publisher-1", hour=0.5, day=2.0), budget(STOP, "publisher-1", hour=0.1, day=2.1))
 
         found = store.ask.activity(START, STOP)
 

@@ -2,12 +2,12 @@
 
 import tempfile
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from tests.faults.flow import Flow
 from tests.standin import StandIn
+from tests.testbed.flow import Flow
 from tests.testbed.influxd import Influxd
 from tests.testbed.rabbitmq import RabbitMQ
 
@@ -47,12 +47,10 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print what the tests measured."""
     lines: List[str] = terminalreporter.config.stash.get(FIGURES, [])
     if lines:
         terminalreporter.section("measured")
         for line in lines:
             terminalreporter.write_line(line)
-
-

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.faults.flow import ages, percentile, wait_handled
+from tests.testbed.flow import ages, percentile, wait_handled
 from tests.testbed.waiting import wait_until
 
 RATE = 30
@@ -81,7 +81,7 @@ def throttle(api):
 def test_api_away_means_deciding_by_rules_until_it_is_back(flow, report, fault):
     # Given decisions by Claude
     ledger = flow.ledger()
-    load = flow.load(RATE, AWAY_SECONDS + 8)
+    load = flow.load(RATE, 3 * BACK_SECONDS)
     wait_until(lambda: decisions(flow, ledger.since_s, "claude"), what="a decision", timeout_seconds=BACK_SECONDS)
 
     # When the API is away for a while
@@ -107,6 +107,7 @@ def test_api_away_means_deciding_by_rules_until_it_is_back(flow, report, fault):
         every_seconds=0.2,
     )
     back = time.time()
+    load.interrupt()
     found = flow.settle(ledger, load)
     during = ages(ledger, began, ended)
     reasons = sorted(set(decisions(flow, began, "rules")))

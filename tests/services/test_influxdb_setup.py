@@ -261,9 +261,7 @@ def test_interrupted_rotation_is_finished_by_the_next_run(bare: Bare) -> None:
     bare.run()
     admin, old = bare.token("admin"), bare.token("agents")
     (entry,) = [
-        entry
-        for entry in bare.call(admin, "GET", "/api/v2/authorizations")["authorizations"]
-        if entry["token"] == old
+        entry for entry in bare.call(admin, "GET", "/api/v2/authorizations")["authorizations"] if entry["token"] == old
     ]
     fresh = {key: entry[key] for key in ("orgID", "description", "permissions")}
     made = bare.call(admin, "POST", "/api/v2/authorizations", fresh)["token"]
@@ -351,9 +349,7 @@ def test_unwritable_token_directory_says_what_to_do(bare: Bare) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_command_reports_and_prints_no_token(
-    bare: Bare, monkeypatch: pytest.MonkeyPatch, as_json: bool
-) -> None:
+def test_command_reports_and_prints_no_token(bare: Bare, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
     monkeypatch.setenv("INFLUXDB_URL", bare.url)
     monkeypatch.setenv("INFLUXDB_ADMIN_PASSWORD", PASSWORD)
     arguments = ["--timeout", "20", "--token-dir", str(bare.tokens)] + (["--json"] if as_json else [])

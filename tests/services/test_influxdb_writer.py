@@ -215,8 +215,7 @@ def test_small_spool_keeps_the_newest_and_the_decisions_and_counts_the_rest(
         sender = Sender(breakable_influxd, tmp_path, own_bucket, timeout_s=1.0, max_bytes=65536)
         now = time.time_ns()
         decisions = [
-            Row("agent_reasoning", {"agent_id": "publisher-1"}, {"reasoning": "why"}, now + at)
-            for at in range(100)
+            Row("agent_reasoning", {"agent_id": "publisher-1"}, {"reasoning": "why"}, now + at) for at in range(100)
         ]
         sender.writer.write(decisions)
         for _ in range(60):
@@ -257,9 +256,7 @@ def test_long_absence_s_backlog_drains_within_seconds(
     sender.writer.close(5)
 
 
-def test_amended_point_is_one_point_with_all_its_fields(
-    influxd: Influxd, bucket: str, tmp_path: Path
-) -> None:
+def test_amended_point_is_one_point_with_all_its_fields(influxd: Influxd, bucket: str, tmp_path: Path) -> None:
     sender, now = Sender(influxd, tmp_path, bucket), time.time_ns()
     tags = {"agent_id": "publisher-1", "agent_type": "publisher", "action": "slow_down"}
     sender.writer.write([Row("agent_reasoning", tags, {"reasoning": 'say "no"', "confidence": 0.5}, now)])

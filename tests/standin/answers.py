@@ -92,9 +92,7 @@ def _typed(schema: Json, value: Any, root: Json) -> Any:
         kind = "null" if value is None and "null" in kind else [one for one in kind if one != "null"][0]
     if kind == "object" or "properties" in schema:
         given = value if isinstance(value, dict) else {}
-        return {
-            name: conform(part, given.get(name), root) for name, part in schema.get("properties", {}).items()
-        }
+        return {name: conform(part, given.get(name), root) for name, part in schema.get("properties", {}).items()}
     if kind == "array":
         items = value if isinstance(value, list) else []
         return [conform(schema.get("items", {}), item, root) for item in items]
@@ -175,9 +173,7 @@ def _text(body: Mapping[str, Any], shape: Shape) -> str:
 
 def _without_text(body: Mapping[str, Any], model: Model, form: str, number: int) -> Built:
     stop = {"refusal": "refusal", "context_exceeded": "model_context_window_exceeded"}.get(form, "end_turn")
-    message = _message(
-        body, number, [], stop, _usage(body, model, min(REFUSAL_TOKENS, body["max_tokens"]), 0)
-    )
+    message = _message(body, number, [], stop, _usage(body, model, min(REFUSAL_TOKENS, body["max_tokens"]), 0))
     if form == "refusal":
         message["stop_details"] = {"type": "refusal", "category": "general_harms", "explanation": None}
     return Built(message, "")

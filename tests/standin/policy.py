@@ -106,9 +106,7 @@ class Sensible(Policy):
 
     def publisher(self, figures: reading.PublisherFigures) -> Answer:
         """Return a rate decision by the deeper of the two queues."""
-        depths = [
-            depth for depth in (figures.fictional_depth, figures.nonfictional_depth) if depth is not None
-        ]
+        depths = [depth for depth in (figures.fictional_depth, figures.nonfictional_depth) if depth is not None]
         if not depths:
             return self._rate("continue", figures, self._current(figures), "No depth is known, so hold.", 0.3)
         deepest = max(depths)
@@ -118,9 +116,7 @@ class Sensible(Policy):
             return self.under_load(figures)
         if deepest <= self.low:
             return self.when_empty(figures)
-        return self._rate(
-            "continue", figures, self._current(figures), "Depths are in their normal range.", 0.8
-        )
+        return self._rate("continue", figures, self._current(figures), "Depths are in their normal range.", 0.8)
 
     def under_load(self, figures: reading.PublisherFigures) -> Answer:
         """Return the decision at high depth: the pressed queues' intervals grow by a half, or double."""
@@ -130,9 +126,7 @@ class Sensible(Policy):
             self._slower(depth, interval) if depth is not None and depth >= self.high else interval
             for depth, interval in zip(depths, current)
         ]
-        return self._rate(
-            "slow_down", figures, (slower[0], slower[1]), "A queue grows faster than it drains.", 0.85
-        )
+        return self._rate("slow_down", figures, (slower[0], slower[1]), "A queue grows faster than it drains.", 0.85)
 
     def when_empty(self, figures: reading.PublisherFigures) -> Answer:
         """Return the decision at low depth: intervals above their default come back towards it."""
@@ -201,9 +195,7 @@ class Sensible(Policy):
         why: str,
         confidence: float,
     ) -> Answer:
-        depths = (
-            f"fictional={_shown(figures.fictional_depth)}, non-fictional={_shown(figures.nonfictional_depth)}"
-        )
+        depths = f"fictional={_shown(figures.fictional_depth)}, non-fictional={_shown(figures.nonfictional_depth)}"
         return {
             "reasoning": f"{why} Depths: {depths}.",
             "action": action,
@@ -220,9 +212,7 @@ class Inverted(Sensible):
 
     def publisher(self, figures: reading.PublisherFigures) -> Answer:
         """Return the opposite of a sensible rate decision; it never pauses."""
-        depths = [
-            depth for depth in (figures.fictional_depth, figures.nonfictional_depth) if depth is not None
-        ]
+        depths = [depth for depth in (figures.fictional_depth, figures.nonfictional_depth) if depth is not None]
         current = self._current(figures)
         if depths and max(depths) >= self.high:
             faster = (max(1, current[0] // 2), max(1, current[1] // 2))

@@ -16,9 +16,7 @@ _TASK = re.compile(r"^[ \t]*Your task:", re.MULTILINE | re.IGNORECASE)
 _FORMAT = re.compile(r"^[ \t]*Respond ONLY with valid JSON", re.MULTILINE | re.IGNORECASE)
 _CONTEXT = re.compile(r"^[ \t]*Context:", re.MULTILINE | re.IGNORECASE)
 _PUBLISHER = re.compile(r"queue depths? (?:are|is)(?P<depths>.*?)current rates?(?P<rates>.*)", re.I | re.S)
-_CONSUMER = re.compile(
-    r"I received (?:a |this )?message:(?P<message>.*)based on genre_?type(?P<facts>.*)", re.I | re.S
-)
+_CONSUMER = re.compile(r"I received (?:a |this )?message:(?P<message>.*)based on genre_?type(?P<facts>.*)", re.I | re.S)
 _MONITOR = re.compile(r"system metrics:(?P<metrics>.*?)(?:Detect any issues|\Z)", re.I | re.S)
 _SEPARATOR = r"[\"'`*]*\s*(?:=|:|\bis\b|\bat\b)\s*[\"'`*]*"
 _FICTIONAL = re.compile(r"(?<!non-)(?<!non_)(?<!non )(?<!non)\bfictional" + _SEPARATOR + r"([^\s,;?]+)", re.I)

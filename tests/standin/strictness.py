@@ -144,8 +144,7 @@ def _sampling(body: Json, model: Model, version: str) -> None:
 def _prefill(body: Json, model: Model) -> None:
     if body["messages"][-1]["role"] == "assistant" and not model.prefill:
         raise invalid(
-            "This model does not support assistant message prefill. "
-            "The conversation must end with a user message."
+            "This model does not support assistant message prefill. The conversation must end with a user message."
         )
 
 
@@ -180,9 +179,7 @@ def _thinking_hint(model: Model) -> str:
 
 def _budget(budget: Any, max_tokens: int) -> None:
     if not isinstance(budget, int) or budget < LEAST_BUDGET:
-        raise invalid(
-            f"thinking.enabled.budget_tokens: Input should be greater than or equal to {LEAST_BUDGET}"
-        )
+        raise invalid(f"thinking.enabled.budget_tokens: Input should be greater than or equal to {LEAST_BUDGET}")
     if budget >= max_tokens:
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
 
@@ -233,9 +230,7 @@ def _output_config(body: Json, model: Model) -> None:
     if effort is not None and not model.efforts:
         raise invalid("This model does not support the effort parameter.")
     if effort is not None and effort not in model.efforts:
-        raise invalid(
-            "output_config.effort: Input should be one of {}".format(", ".join(sorted(model.efforts)))
-        )
+        raise invalid("output_config.effort: Input should be one of {}".format(", ".join(sorted(model.efforts))))
     if config.get("format") is not None:
         _format(config["format"])
         _no_prefill_with_format(body)
@@ -268,9 +263,7 @@ class _SchemaCheck:
             raise self._wrong("each schema must be an object")
         for keyword in UNSUPPORTED_KEYWORDS:
             if keyword in schema:
-                raise self._wrong(
-                    "For '{}' type, property '{}' is not supported".format(schema.get("type"), keyword)
-                )
+                raise self._wrong("For '{}' type, property '{}' is not supported".format(schema.get("type"), keyword))
         if "$ref" in schema:
             self._reference(str(schema["$ref"]), refs)
             return

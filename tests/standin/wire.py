@@ -37,9 +37,7 @@ class Fault(NamedTuple):
 FAULTS: Mapping[str, Fault] = {
     "400": Fault(400, "invalid_request_error", "Scripted: the request is invalid."),
     # An empty balance came as a 400 before the API had billing errors; both must read as "spent".
-    "no_credit": Fault(
-        400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."
-    ),
+    "no_credit": Fault(400, "invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
     "401": Fault(401, "authentication_error", "invalid x-api-key"),
     "402": Fault(402, "billing_error", "Scripted: there is a problem with billing."),
     "403": Fault(403, "permission_error", "Scripted: the key may not use this resource."),

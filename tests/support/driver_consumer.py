@@ -48,9 +48,7 @@ class Died(Exception):
     """The process ended at the chosen effect."""
 
 
-def message(
-    number: int = 1, *, queue: str = "fictional", at_ns: int = START_WALL_NS, **changes: Any
-) -> Message:
+def message(number: int = 1, *, queue: str = "fictional", at_ns: int = START_WALL_NS, **changes: Any) -> Message:
     """Give a plausible message for `queue`; changes: ttl, priority, genre, book, place, context, ..."""
     priority = changes.get("priority", "high" if queue == PRIORITY else "normal")
     lat, lng = changes.get("place", VANCOUVER)
@@ -79,9 +77,7 @@ def message(
 
 def consumer_settings(**changes: Any) -> ConsumerSettings:
     """Give settings under which nothing is sampled, unless changed."""
-    return ConsumerSettings(
-        **dict({"agent_id": "consumer-1", "sample_every": 10**9, "min_call_gap_s": 0.0}, **changes)
-    )
+    return ConsumerSettings(**dict({"agent_id": "consumer-1", "sample_every": 10**9, "min_call_gap_s": 0.0}, **changes))
 
 
 def answer(action: str, brain: str = "claude", **changes: Any) -> Answer:
@@ -218,9 +214,7 @@ class Bench:
             self.event("on_saved", ref)
         raise AssertionError("saves without end")
 
-    def handle(
-        self, error: Optional[str] = None, ref: Optional[str] = None, duration_ms: float = 20.0
-    ) -> Handle:
+    def handle(self, error: Optional[str] = None, ref: Optional[str] = None, duration_ms: float = 20.0) -> Handle:
         """End one run of the handler (the oldest), with or without an error."""
         ref = ref or next(iter(self.handles))
         effect = self.handles.pop(ref)
@@ -324,9 +318,7 @@ class Bench:
             key = to_line(effect.row).split(" ")[0], effect.row.time_ns
             if key in self.points:
                 known = self.points[key]
-                self.points[key] = msgspec.structs.replace(
-                    known, fields=dict(known.fields, **effect.row.fields)
-                )
+                self.points[key] = msgspec.structs.replace(known, fields=dict(known.fields, **effect.row.fields))
         elif isinstance(effect, Say):
             self.said.append(effect)
         elif isinstance(effect, Declare):
@@ -361,9 +353,7 @@ class Bench:
             elif isinstance(effect, Save):
                 assert not ids & set(effect.state["sights"]), "settled together with its save"
             elif isinstance(effect, Handle):
-                assert not {d.receipt for d in effect.deliveries} & set(receipts), (
-                    "settled as it is handed out"
-                )
+                assert not {d.receipt for d in effect.deliveries} & set(receipts), "settled as it is handed out"
         assert sum(isinstance(e, Rows) for e in effects) <= 1, "the rows of one event belong into one effect"
 
 

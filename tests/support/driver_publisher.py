@@ -102,9 +102,7 @@ def settings(**changes: Any) -> PublisherSettings:
 def answer(action: str, fictional: Any = None, nonfictional: Any = None, **more: Any) -> Answer:
     why = f"because of {action}"
     decision = RateDecision(action, why, fictional, nonfictional, 0.9)  # type: ignore[arg-type]
-    return Answer(
-        decision=decision, **dict({"brain": "claude", "model": "m-1", "prompt_version": "1"}, **more)
-    )
+    return Answer(decision=decision, **dict({"brain": "claude", "model": "m-1", "prompt_version": "1"}, **more))
 
 
 def sample(at_ns: int, queue: str, depth: Optional[int], **more: Any) -> QueueSample:
@@ -132,9 +130,7 @@ class World:
         self.saved = saved if saved is not None else {}
         self.settings = settings(**(changes or {}))
         self.source = source if source is not None else Endless()
-        self.core = PublisherCore(
-            self.settings, self.source, random.Random(seed), dict(self.saved), Stamper()
-        )
+        self.core = PublisherCore(self.settings, self.source, random.Random(seed), dict(self.saved), Stamper())
         self.brain = brain or (lambda ask: None)
         self.depths: Callable[[int], int] = lambda at_ns: 0
         self.view: Optional[Any] = None
@@ -250,9 +246,7 @@ class World:
             start = stop - 60_000_000_000
         first = -(-start // 5_000_000_000) * 5_000_000_000
         samples = tuple(
-            sample(at_ns, queue, self.depths(at_ns))
-            for at_ns in range(first, stop, 5_000_000_000)
-            for queue in MAIN
+            sample(at_ns, queue, self.depths(at_ns)) for at_ns in range(first, stop, 5_000_000_000) for queue in MAIN
         )
         return RateView(samples, "influxdb") if effect.view == "rate" else WindowView(samples)
 

@@ -40,12 +40,12 @@ class Balance(NamedTuple):
     ends: Dict[str, int]
     lost: Tuple[str, ...]
     doubles: Dict[str, Tuple[str, ...]]
-    strangers: int
+    strangers: Tuple[str, ...]
 
     def __str__(self) -> str:
         ends = ", ".join(f"{count} {end}" for end, count in sorted(self.ends.items()))
         text = f"{self.confirmed} confirmed: {ends}; lost {len(self.lost)}, doubles {len(self.doubles)}"
-        return text + (f", unconfirmed but there {self.strangers}" if self.strangers else "")
+        return text + (f", unconfirmed but there {len(self.strangers)}" if self.strangers else "")
 
 
 def balance(confirmed: Iterable[str], handled: Iterable[Note], queued: Mapping[str, Sequence[str]]) -> Balance:
@@ -66,7 +66,7 @@ def balance(confirmed: Iterable[str], handled: Iterable[Note], queued: Mapping[s
         ends=dict(counts),
         lost=tuple(sorted(expected - set(ends))),
         doubles={message_id: tuple(where) for message_id, where in sorted(ends.items()) if len(where) > 1},
-        strangers=len(set(ends) - expected),
+        strangers=tuple(sorted(set(ends) - expected)),
     )
 
 

@@ -136,9 +136,7 @@ def test_activity_is_the_stores():
 
 @pytest.mark.parametrize("view", ["broker_depths", "depth_window", "activity"])
 def test_view_whose_port_fails_says_why(view):
-    failing = observer(
-        Store(error=StoreUnavailable("gone away")), Statistics(error=BrokerUnavailable("gone away"))
-    )
+    failing = observer(Store(error=StoreUnavailable("gone away")), Statistics(error=BrokerUnavailable("gone away")))
 
     assert failing.look(Look("r", view), NOW) == ViewFailed("gone away")
 

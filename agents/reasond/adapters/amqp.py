@@ -80,9 +80,7 @@ def translate(err: BaseException, settings: RabbitSettings, host: str = "") -> B
     at = "RabbitMQ at {}:{}".format(host or ",".join(settings.hosts), settings.port)
     cause = _innermost(err)
     if isinstance(cause, pika_errors.ProbableAuthenticationError):
-        return BrokerRefused(
-            f"{at} refused the login of {settings.user!r}: check RABBITMQ_USER and RABBITMQ_PASS"
-        )
+        return BrokerRefused(f"{at} refused the login of {settings.user!r}: check RABBITMQ_USER and RABBITMQ_PASS")
     if isinstance(cause, pika_errors.ProbableAccessDeniedError):
         return BrokerRefused(
             f"{at} gives {settings.user!r} no access to virtual host {settings.vhost!r}: "
@@ -299,9 +297,7 @@ class Line:
             RESOLVE_LIMIT_S,
             lambda: self._resolved(generation, host, OSError("no answer from the name service")),
         )
-        self._lane.submit(
-            lambda: _addresses(host, port), lambda found: self._resolved(generation, host, found)
-        )
+        self._lane.submit(lambda: _addresses(host, port), lambda found: self._resolved(generation, host, found))
 
     def _resolved(self, generation: int, host: str, found: Resolved) -> None:
         if generation != self._generation:

@@ -153,9 +153,7 @@ class _Look:
         standing = self._management.queue(queue.name)
         label = "queue " + queue.name
         if standing is None:
-            self.missing.append(
-                Item(label, lambda: self._management.declare_queue(queue.name, queue.arguments))
-            )
+            self.missing.append(Item(label, lambda: self._management.declare_queue(queue.name, queue.arguments)))
         else:
             expected: Dict[str, Any] = {
                 "durable": True,
@@ -229,15 +227,11 @@ class _Look:
         if stands and self._management.bound(queue.exchange, queue.name, queue.name):
             self.stood.append(label)
         else:
-            self.missing.append(
-                Item(label, lambda: self._management.bind(queue.exchange, queue.name, queue.name))
-            )
+            self.missing.append(Item(label, lambda: self._management.bind(queue.exchange, queue.name, queue.name)))
 
     def _compare(self, label: str, actual: Dict[str, Any], expected: Dict[str, Any]) -> None:
         differences = [
-            f"{key} is {actual[key]!r}, not {expected[key]!r}"
-            for key in expected
-            if actual[key] != expected[key]
+            f"{key} is {actual[key]!r}, not {expected[key]!r}" for key in expected if actual[key] != expected[key]
         ]
         if differences:
             self.conflicts.append("{} stands otherwise: {}".format(label, "; ".join(differences)))

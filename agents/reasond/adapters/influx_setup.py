@@ -305,9 +305,7 @@ class _SetUp:
 
     def _recovery(self) -> str:
         file = self._directory / ADMIN_FILE
-        return _RECOVERY.format(
-            url=self._settings.url, file=file, user=self._setup.admin_user, org=self._settings.org
-        )
+        return _RECOVERY.format(url=self._settings.url, file=file, user=self._setup.admin_user, org=self._settings.org)
 
     def _org(self) -> str:
         name = self._settings.org
@@ -320,18 +318,12 @@ class _SetUp:
     def _user(self, org_id: str) -> None:
         """Care that the admin exists and owns the organization; the password is set for a new user only."""
         name = self._setup.admin_user
-        found = [
-            user
-            for user in self._api.get("/api/v2/users", name=name).get("users", ())
-            if user["name"] == name
-        ]
+        found = [user for user in self._api.get("/api/v2/users", name=name).get("users", ()) if user["name"] == name]
         what = f"user {name}"
         if not found:
             user_id = self._made(what, "POST", "/api/v2/users", {"name": name})
             if user_id:
-                self._api.send(
-                    "POST", f"/api/v2/users/{user_id}/password", {"password": self._setup.admin_password}
-                )
+                self._api.send("POST", f"/api/v2/users/{user_id}/password", {"password": self._setup.admin_password})
         else:
             user_id = self._kept(what, found[0])
         owners = self._api.get(f"/api/v2/orgs/{org_id}/owners").get("users", ())
@@ -351,9 +343,7 @@ class _SetUp:
             if bucket["name"] == name:
                 self._retention(what, bucket, rules)
                 return str(bucket["id"])
-        return self._made(
-            what, "POST", "/api/v2/buckets", {"orgID": org_id, "name": name, "retentionRules": rules}
-        )
+        return self._made(what, "POST", "/api/v2/buckets", {"orgID": org_id, "name": name, "retentionRules": rules})
 
     def _retention(self, what: str, bucket: Dict[str, Any], rules: List[Dict[str, Any]]) -> None:
         """Another retention is somebody's decision, and shortening it deletes data: left unless forced."""
@@ -403,9 +393,7 @@ class _SetUp:
                 self._api.send("DELETE", f"/api/v2/authorizations/{entry['id']}")
                 self._steps.append(Step(f"{what}, an old one", "changed", "deleted"))
 
-    def _choose(
-        self, role: Role, right: Sequence[Dict[str, Any]], bucket_id: str
-    ) -> Optional[Tuple[str, str]]:
+    def _choose(self, role: Role, right: Sequence[Dict[str, Any]], bucket_id: str) -> Optional[Tuple[str, str]]:
         """Give id and value of the token to go on with: the file's, else one that the server still shows."""
         in_file = self._read(role.token_file)
         by_value = {entry.get("token", ""): entry["id"] for entry in right}
@@ -418,9 +406,7 @@ class _SetUp:
         return None
 
     def _opens(self, token: str, bucket_id: str) -> bool:
-        return (
-            bool(token) and self._api.admits(_token_header(token), f"/api/v2/buckets/{bucket_id}") is not None
-        )
+        return bool(token) and self._api.admits(_token_header(token), f"/api/v2/buckets/{bucket_id}") is not None
 
     def _checked(self, what: str, role: Role, chosen: Optional[Tuple[str, str]]) -> Step:
         if chosen is None:
@@ -488,8 +474,7 @@ def _files(role: Role, token: str) -> List[Tuple[str, str]]:
 
 def _permissions(role: Role, org_id: str, bucket_id: str) -> List[Dict[str, Any]]:
     return [
-        {"action": action, "resource": {"type": "buckets", "id": bucket_id, "orgID": org_id}}
-        for action in role.actions
+        {"action": action, "resource": {"type": "buckets", "id": bucket_id, "orgID": org_id}} for action in role.actions
     ]
 
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from reasond import flux
 from reasond.adapters.causes import short_cause
-from reasond.adapters.spool import OnProblem, Spool
+from reasond.adapters.spool import LANES, OnProblem, Spool
 from reasond.core.backoff import delay_s
 from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
 from reasond.errors import StoreError, StoreRefused, StoreUnavailable
@@ -159,8 +159,11 @@ class InfluxWriter:
         while not self._closing:
             if not self._gather():
                 continue
-            batch = self._spool.peek(self._max_bytes)
-            if batch is not None and self._deliver(list(batch.lines)):
+            # A batch of each lane: what has waited once doesn't wait again behind the other lane.
+            for _ in LANES:
+                batch = self._spool.peek(self._max_bytes)
+                if batch is None or not self._deliver(list(batch.lines)):
+                    break
                 self._spool.done(batch)
 
     def _gather(self) -> bool:
@@ -228,9 +231,7 @@ class InfluxWriter:
     def _back_off(self, outcome: _Outcome, attempt: int) -> bool:
         """Say what is wrong and wait; tell whether to go on."""
         self._problem("influxdb", outcome.text)
-        base_s, cap_s = (
-            (AWAY_BASE_S, AWAY_CAP_S) if outcome.kind == "away" else (REFUSED_BASE_S, REFUSED_CAP_S)
-        )
+        base_s, cap_s = (AWAY_BASE_S, AWAY_CAP_S) if outcome.kind == "away" else (REFUSED_BASE_S, REFUSED_CAP_S)
         wait_s = delay_s(attempt, base_s=base_s, cap_s=cap_s, rng=self._rng)
         if outcome.retry_after_s is not None:
             wait_s = max(wait_s, min(outcome.retry_after_s, RETRY_AFTER_MAX_S))
@@ -342,9 +343,7 @@ class InfluxReader:
     def _activity(self, start_ns: int, stop_ns: int) -> Activity:
         hour, day, after = flux.spend_bounds(stop_ns - 1)
         results: Dict[str, List[Dict[str, str]]] = {}
-        for record in self.query(
-            flux.ACTIVITY, start=start_ns, stop=stop_ns, hour=hour, day=day, after=after
-        ):
+        for record in self.query(flux.ACTIVITY, start=start_ns, stop=stop_ns, hour=hour, day=day, after=after):
             results.setdefault(record["result"], []).append(record)
         tallies = _Tallies(results)
         errors = tallies.by("api", "error")
@@ -401,9 +400,7 @@ class InfluxReader:
             with self._guard:
                 if self._api is None:
                     self._api, self._dialect = _query_api(self._settings)
-            found = self._api.query_csv(
-                text, dialect=self._dialect, params=dict(params, bucket=self._settings.bucket)
-            )
+            found = self._api.query_csv(text, dialect=self._dialect, params=dict(params, bucket=self._settings.bucket))
             return _records(found)
         except (StoreError, ValueError):
             raise
@@ -469,9 +466,7 @@ def _query_api(settings: InfluxSettings) -> Tuple[Any, Any]:
 
     make: Any = dialect.Dialect
     # Without annotations the yield's name stands in every record.
-    plain = make(
-        header=True, annotations=[], delimiter=",", comment_prefix="#", date_time_format="RFC3339Nano"
-    )
+    plain = make(header=True, annotations=[], delimiter=",", comment_prefix="#", date_time_format="RFC3339Nano")
     return connect(settings).query_api(), plain
 
 
@@ -489,9 +484,7 @@ def _records(rows: Any) -> List[Dict[str, str]]:
         elif "error" in row[:2] and row[-1] == "reference":
             header = ["error"]
         elif header == ["error"]:
-            raise StoreRefused(
-                "InfluxDB ended the query: {}".format(" ".join(row).strip()[:_MESSAGE_MAX_CHARS])
-            )
+            raise StoreRefused("InfluxDB ended the query: {}".format(" ".join(row).strip()[:_MESSAGE_MAX_CHARS]))
         elif not header:
             raise ValueError("no header before {!r}".format(" ".join(row)[:40]))
         else:
@@ -510,9 +503,7 @@ def _samples(records: Sequence[Dict[str, str]]) -> Tuple[QueueSample, ...]:
     return tuple(entry[3] for entry in sorted(found, key=lambda entry: entry[:3]))
 
 
-def _agents(
-    health: Sequence[Dict[str, str]], boots: Sequence[Dict[str, str]], stop_ns: int
-) -> Tuple[AgentSeen, ...]:
+def _agents(health: Sequence[Dict[str, str]], boots: Sequence[Dict[str, str]], stop_ns: int) -> Tuple[AgentSeen, ...]:
     latest: Dict[Tuple[str, str], Dict[str, Dict[str, str]]] = {}
     for record in health:
         who = (record.get("agent_id", ""), record.get("agent_type", ""))
@@ -536,9 +527,7 @@ def _agents(
 
 
 def _spent(records: Sequence[Dict[str, str]]) -> float:
-    return sum(
-        float(record["_value"]) for record in sorted(records, key=lambda record: record.get("agent_id", ""))
-    )
+    return sum(float(record["_value"]) for record in sorted(records, key=lambda record: record.get("agent_id", "")))
 
 
 def _int(text: Optional[str]) -> Optional[int]:
@@ -576,9 +565,7 @@ def _translated(err: Exception, settings: InfluxSettings) -> StoreError:
     """Give a foreign error as one of ours, with what to do about it."""
     status = getattr(err, "status", None) or 0
     answer = _answer(err)
-    said = "InfluxDB at {} answered {} ({})".format(
-        settings.url, status, _cut(answer.get("message", "no reason"))
-    )
+    said = "InfluxDB at {} answered {} ({})".format(settings.url, status, _cut(answer.get("message", "no reason")))
     if status in (401, 403):
         return StoreRefused(f"{said}: check INFLUXDB_TOKEN, or make tokens with reasond setup-influxdb")
     # A query for an unknown organization is answered with 400, a write with 404.
@@ -588,9 +575,7 @@ def _translated(err: Exception, settings: InfluxSettings) -> StoreError:
         return StoreUnavailable(said)
     if status:
         return StoreRefused(said)
-    if isinstance(err, (urllib3.exceptions.SSLError, ssl.SSLError)) or "SSL" in str(
-        getattr(err, "reason", "")
-    ):
+    if isinstance(err, (urllib3.exceptions.SSLError, ssl.SSLError)) or "SSL" in str(getattr(err, "reason", "")):
         reason = _cut(str(getattr(err, "reason", "") or err))
         return StoreUnavailable(f"no TLS with {settings.url}: {reason}; check INFLUXDB_CA_FILE")
     if isinstance(err, (urllib3.exceptions.HTTPError, OSError)):

@@ -44,9 +44,7 @@ class Policy(Struct, frozen=True):
         """Tell whether it applies to a queue of this name."""
         # Erlang's re is PCRE; what policies use of it reads the same here.
         try:
-            return (
-                self.apply_to not in ("exchanges", "streams") and re.search(self.pattern, queue) is not None
-            )
+            return self.apply_to not in ("exchanges", "streams") and re.search(self.pattern, queue) is not None
         except re.error:
             return False
 
@@ -98,13 +96,10 @@ class Management:
         statistics = {entry["name"]: entry for entry in self.get(path + _STATISTICS)}
         # Brokers before 3.8.9 ignore enable_queue_totals: then the statistics' older counts must do.
         counts = {
-            entry["name"]: entry if "messages_ready" in entry else statistics.get(entry["name"])
-            for entry in totals
+            entry["name"]: entry if "messages_ready" in entry else statistics.get(entry["name"]) for entry in totals
         }
         found = [(queue.name, counts.get(queue.name)) for queue in topology.queues()]
-        return tuple(
-            _sample(at_ns, entry, statistics.get(name, {})) for name, entry in found if entry is not None
-        )
+        return tuple(_sample(at_ns, entry, statistics.get(name, {})) for name, entry in found if entry is not None)
 
     def alarms(self) -> Tuple[str, ...]:
         """Give the resource alarms in effect, as the broker words them; empty when there are none."""
@@ -301,9 +296,7 @@ def _cause(body: bytes) -> str:
         answer = json.loads(body)
     except ValueError:
         return ""
-    parts: List[str] = (
-        [str(answer.get(key, "")) for key in ("error", "reason")] if isinstance(answer, dict) else []
-    )
+    parts: List[str] = [str(answer.get(key, "")) for key in ("error", "reason")] if isinstance(answer, dict) else []
     return ": ".join(part for part in parts if part)
 
 

@@ -218,9 +218,7 @@ class RabbitLinks:
         waiting, self._declare_waiting = self._declare_waiting, []
         # A missing right to configure is no problem as long as everything stands.
         every = {queue.name for queue in topology.queues()}
-        self.report(
-            "topology", "" if not problems or (stand == every and _only_rights(problems)) else problems[0]
-        )
+        self.report("topology", "" if not problems or (stand == every and _only_rights(problems)) else problems[0])
         for done in waiting:
             done(stand)
         if self._declare_again:
@@ -398,9 +396,7 @@ class _PublishLink(_Link):
             priority=effect.priority,
         )
         try:
-            self._channel.basic_publish(
-                effect.exchange, effect.routing_key, effect.body, properties, mandatory=True
-            )
+            self._channel.basic_publish(effect.exchange, effect.routing_key, effect.body, properties, mandatory=True)
         except Exception:
             # pika encodes before it sends: headers that AMQP can't carry leave the channel as it was.
             self._answer(effect.ref, "nacked")
@@ -517,9 +513,7 @@ class _ConsumeLink(_Link):
         """Begin to consume one queue after the other, so that a refusal names its queue."""
         if channel is not self._channel:
             return
-        queues = (
-            [] if self._cancelled else [queue for queue in topology.MAIN_QUEUES if queue not in self._absent]
-        )
+        queues = [] if self._cancelled else [queue for queue in topology.MAIN_QUEUES if queue not in self._absent]
         if position < len(queues):
             self._consume(channel, queues[position], lambda _: self._consume_next(channel, position + 1))
         else:

@@ -31,7 +31,7 @@ KEPT_MEASUREMENTS = frozenset(("agent_reasoning", "budget", "system_health"))
 """Their points give way last."""
 
 LANES: Tuple[str, ...] = ("keep", "raw")
-"""In the order in which they are sent."""
+"""In the order in which they are sent; after a batch of one the other has its turn, so that neither starves."""
 
 SYNC_PERIOD_S = 1.0
 """Design.md, rule 5: at most one second is lost."""
@@ -131,6 +131,7 @@ class Spool:
         self._torn = 0
         self._in_flight: Optional[Batch] = None
         self._overtaken: Optional[Batch] = None
+        self._last_lane = ""
         self._doomed: List[Path] = []
         # Lines ever handed over; no longer in memory (written, sent or dropped); synced.
         self._appended = self._settled = self._synced = 0
@@ -231,6 +232,7 @@ class Spool:
         """Count the batch as sent (or given up): the next `peek` gives what follows it."""
         with self._guard:
             self._in_flight = None
+            self._last_lane = batch.lane
             lane = self._lanes[batch.lane]
             if lane.segments and lane.segments[0].number == batch.segment:
                 lane.sent = batch.end
@@ -242,9 +244,7 @@ class Spool:
             self._overtaken = None
             roomy = sum(each.disk_bytes() for each in self._lanes.values()) < self._max_bytes // 2
             position = {
-                name: (lane.segments[0].number, lane.sent)
-                for name, lane in self._lanes.items()
-                if lane.segments
+                name: (lane.segments[0].number, lane.sent) for name, lane in self._lanes.items() if lane.segments
             }
             self._guard.notify_all()
         if roomy:
@@ -265,7 +265,7 @@ class Spool:
         return on_disk + sum(lane.memory_bytes for lane in lanes if lane.memory)
 
     def _next_lane(self) -> Optional[_Lane]:
-        for name in LANES:
+        for name in sorted(LANES, key=lambda name: name == self._last_lane):
             lane = self._lanes[name]
             self._drop_sent(lane)
             if lane.unsent_on_disk() or (self._troubles.get("write") and lane.memory):

@@ -109,9 +109,7 @@ class ClaudeBrain:
         Of the models that may answer the dearest counts. 0 where none is left.
         """
         size = len(self._render(question).text.encode("utf-8"))
-        return max(
-            [self._bound_usd(row, question, size) for row in self._usable(question.wall_ns)], default=0.0
-        )
+        return max([self._bound_usd(row, question, size) for row in self._usable(question.wall_ns)], default=0.0)
 
     def status(self) -> str:
         """Tell which model answers, where it isn't the first of the list."""
@@ -160,9 +158,7 @@ class ClaudeBrain:
                 return outcome
             self._left[row.name] = self._clock()
             self._say_once("warning", "model_unknown_to_api", row.name, {"detail": outcome.detail})
-        return _Outcome(
-            reason="no_model", detail="none of {} answers".format(", ".join(r.name for r in self._rows))
-        )
+        return _Outcome(reason="no_model", detail="none of {} answers".format(", ".join(r.name for r in self._rows)))
 
     def _ask(self, row: models.Model, question: Question, prompt: Prompt, exchange: Exchange) -> _Outcome:
         exchange.model = row.name
@@ -301,6 +297,4 @@ def _too_late(exchange: Exchange) -> _Outcome:
 def _blames_shape(detail: str, request: Dict[str, Any]) -> bool:
     """Tell whether a refusal names something the request carried beyond the bare minimum."""
     sent = request.get("extra_body", {})
-    return bool(sent) and any(
-        word in detail for word in ("output_config", "thinking", "effort", "json_schema")
-    )
+    return bool(sent) and any(word in detail for word in ("output_config", "thinking", "effort", "json_schema"))

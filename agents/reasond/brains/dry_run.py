@@ -83,8 +83,7 @@ class DryRunBrain:
         text = json.dumps(msgspec.to_builtins(decision))
         row = self._model(question.wall_ns)
         tokens = [
-            math.ceil(len(part.encode("utf-8")) / BYTES_PER_TOKEN * row.tokenizer)
-            for part in (prompt.text, text)
+            math.ceil(len(part.encode("utf-8")) / BYTES_PER_TOKEN * row.tokenizer) for part in (prompt.text, text)
         ]
         answer = Answer(
             decision=decision,
@@ -125,9 +124,7 @@ def _decision(context: Any, chance: random.Random) -> Decision:
 def _rate(context: RateContext, chance: random.Random) -> RateDecision:
     parts = _waits(context)
     if not parts:
-        return _rated(
-            context, "continue", (1.0, 1.0), 0.5, "The queue depths are unknown, so I keep my rate."
-        )
+        return _rated(context, "continue", (1.0, 1.0), 0.5, "The queue depths are unknown, so I keep my rate.")
     queue, worst = max(parts.items(), key=lambda item: item[1])
     if worst >= rules.HOPELESS_WAIT_PART and context.expired_per_minute:
         why = "{} takes {:.0f} times the TTL to drain and messages expire; more would only be lost."
@@ -139,9 +136,7 @@ def _rate(context: RateContext, chance: random.Random) -> RateDecision:
 
 
 def _slower(context: RateContext, queue: str, worst: float, chance: random.Random) -> RateDecision:
-    braked = any(
-        peer.action in ("slow_down", "pause") and peer.age_s < rules.PEER_SETTLE_S for peer in context.peers
-    )
+    braked = any(peer.action in ("slow_down", "pause") and peer.age_s < rules.PEER_SETTLE_S for peer in context.peers)
     if braked and not context.expired_per_minute and chance.random() < 0.5:
         why = f"{queue} is filling up, but a peer has just slowed down; I wait to see what that does."
         return _rated(context, "continue", (1.0, 1.0), chance.uniform(0.6, 0.75), why)
@@ -150,9 +145,7 @@ def _slower(context: RateContext, queue: str, worst: float, chance: random.Rando
     if queue in ("fictional", "non-fictional"):
         factors = (factor, 1.0) if queue == "fictional" else (1.0, factor)
     why = "{} takes about {:.0f} % of the TTL to drain; slowing down gives the consumers time to catch up."
-    return _rated(
-        context, "slow_down", factors, chance.uniform(0.75, 0.92), why.format(queue, 100 * min(worst, 9.99))
-    )
+    return _rated(context, "slow_down", factors, chance.uniform(0.75, 0.92), why.format(queue, 100 * min(worst, 9.99)))
 
 
 def _calm(context: RateContext, queue: str, worst: float, chance: random.Random) -> RateDecision:
@@ -166,9 +159,7 @@ def _calm(context: RateContext, queue: str, worst: float, chance: random.Random)
     if any(above):
         factor = chance.uniform(0.55, 0.75)
         factors = (factor if above[0] else 1.0, factor if above[1] else 1.0)
-        why = (
-            "The queues are nearly empty and I publish slower than usual; I go back towards my default rate."
-        )
+        why = "The queues are nearly empty and I publish slower than usual; I go back towards my default rate."
         return _rated(context, "speed_up", factors, chance.uniform(0.75, 0.9), why)
     if chance.random() < 0.15:
         why = "The queues are empty and the consumers idle; a somewhat higher rate should be safe."

@@ -100,9 +100,7 @@ def find(name: str) -> Model:
     known = _BY_NAME.get(name)
     if known is not None:
         return known
-    return Model(
-        name, _HIGHEST_INPUT_USD, _HIGHEST_OUTPUT_USD, "unknown", structured=False, tokenizer=NEW_TOKENIZER
-    )
+    return Model(name, _HIGHEST_INPUT_USD, _HIGHEST_OUTPUT_USD, "unknown", structured=False, tokenizer=NEW_TOKENIZER)
 
 
 def careful(model: Model) -> Model:

@@ -98,9 +98,7 @@ def _rate_values(context: RateContext, clean: Redactor) -> Dict[str, str]:
 def _handling_values(context: HandlingContext, clean: Redactor) -> Dict[str, str]:
     return {
         "message_content": quoted(clean.clean(context.message)),
-        "genre_type": context.genre_type
-        if context.genre_type in ("fictional", "non-fictional")
-        else "unknown",
+        "genre_type": context.genre_type if context.genre_type in ("fictional", "non-fictional") else "unknown",
         "priority": context.priority if context.priority in ("low", "normal", "high") else "unknown",
         "queue_depth": _known(context.queue_depth),
         "seconds_left": f"{max(0.0, context.seconds_left):.0f}",

@@ -63,11 +63,7 @@ def read_message(body: bytes) -> Reply:
     if not isinstance(message, dict) or not isinstance(message.get("content"), list):
         raise ValueError("not a message of the Messages API")
     blocks: List[Dict[str, Any]] = [block for block in message["content"] if isinstance(block, dict)]
-    texts = [
-        block["text"]
-        for block in blocks
-        if block.get("type") == "text" and isinstance(block.get("text"), str)
-    ]
+    texts = [block["text"] for block in blocks if block.get("type") == "text" and isinstance(block.get("text"), str)]
     inputs = [block.get("input") for block in blocks if block.get("type") == "tool_use"]
     usage: Dict[str, Any] = message["usage"] if isinstance(message.get("usage"), dict) else {}
     cached = _count(usage, "cache_creation_input_tokens") + _count(usage, "cache_read_input_tokens")

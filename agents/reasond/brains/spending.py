@@ -204,9 +204,7 @@ class Spending:
         if not due or (self._look is not None and self._look.is_alive()):
             return
         self._looked_at = self._clock()
-        self._look = threading.Thread(
-            target=self._take_look, args=(wall_ns,), name="system-spend", daemon=True
-        )
+        self._look = threading.Thread(target=self._take_look, args=(wall_ns,), name="system-spend", daemon=True)
         self._look.start()
         self._look.join(LOOK_WAIT_S)
 

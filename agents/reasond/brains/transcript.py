@@ -30,9 +30,7 @@ LOOK_AROUND_S = 3600.0
 Say = Callable[[Level, str, Dict[str, Any]], None]
 
 
-def line_of(
-    question: Question, prompt: Prompt, raw: str, model: str, result: Union[Answer, Failure]
-) -> Dict[str, Any]:
+def line_of(question: Question, prompt: Prompt, raw: str, model: str, result: Union[Answer, Failure]) -> Dict[str, Any]:
     """Give one question's transcript entry, JSON-able."""
     answered = isinstance(result, Answer)
     return {

@@ -50,11 +50,7 @@ def list_(queue: Optional[str], limit: int, as_json: bool) -> None:
         causes = ", ".join(f"{count} {cause}" for cause, count in view.causes().items())
         click.echo("{}: {} messages{}".format(view.queue, view.ready, f" ({causes})" if causes else ""))
         for message in view.messages:
-            click.echo(
-                "  {}  {}  {}  {}".format(
-                    message.key, message.at or "-", message.cause, _line(message.reason)
-                )
-            )
+            click.echo("  {}  {}  {}  {}".format(message.key, message.at or "-", message.cause, _line(message.reason)))
         if view.ready > len(view.messages):
             click.echo(f"  ... and {view.ready - len(view.messages)} more (--limit)")
 
@@ -117,9 +113,7 @@ def drop(**given: Any) -> None:
     choice = _choice(given.pop("keys"), **given)
     if not yes:
         what = ", ".join(choice.keys) or (f"cause {choice.cause}" if choice.cause else "all messages")
-        click.confirm(
-            "Delete {} in {} for good?".format(what, ", ".join(choice.queues)), abort=True, err=True
-        )
+        click.confirm("Delete {} in {} for good?".format(what, ", ".join(choice.queues)), abort=True, err=True)
     _report("dropped", dead_letters.drop(_rabbit(), choice), as_json)
 
 

@@ -46,9 +46,7 @@ def setup_influxdb(
 
 
 def _json(report: Report) -> str:
-    return msgspec.json.encode(
-        {"complete": report.complete, "changed": report.changed, "steps": report.steps}
-    ).decode()
+    return msgspec.json.encode({"complete": report.complete, "changed": report.changed, "steps": report.steps}).decode()
 
 
 def _text(report: Report) -> str:

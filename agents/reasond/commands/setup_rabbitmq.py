@@ -19,9 +19,7 @@ MISSING_EXIT = 1
 
 @click.command("setup-rabbitmq")
 @click.option("--check", is_flag=True, help="Only look and report; change nothing.")
-@click.option(
-    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for the broker."
-)
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds to wait for the broker.")
 @click.option("--json", "as_json", is_flag=True, help="Report as one JSON object.")
 def setup_rabbitmq(check: bool, timeout_s: float, as_json: bool) -> None:
     """Create the exchanges, queues, bindings and the dead-letter policy; safe to run again.

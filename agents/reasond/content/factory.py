@@ -52,9 +52,7 @@ def make_source(
     else:
         path = Path(settings.feed)
         if path.exists() and not path.is_file():
-            raise InputError(
-                f"PUBLISHER_FEED: {path} is no regular file; give a file, or - for standard input"
-            )
+            raise InputError(f"PUBLISHER_FEED: {path} is no regular file; give a file, or - for standard input")
         ledger = Ledger(feed_state)
         feed = Feed(settings, Tail(path, ledger.position, tell), ledger, rejected=rejected, say=say)
     feed.start()

@@ -216,9 +216,7 @@ class Generator:
         others = [place for place in self._places if place != start]
         if self._rng.random() < NEAR_PART:
             others = sorted(others, key=lambda place: _apart(start, place))[:NEAR_PLACES]
-        fit = [
-            place for place in self._rng.sample(others, min(len(others), 12)) if _stays_south(start, place)
-        ]
+        fit = [place for place in self._rng.sample(others, min(len(others), 12)) if _stays_south(start, place)]
         book.start, book.end = start, fit[0] if fit else others[0]
         far = _apart(book.start, book.end)
         for reach, vehicle, slow, fast in SPEEDS_KMH:
@@ -319,9 +317,7 @@ BY_CONTEXT: Dict[str, Maker] = {
 ANOMALIES: Dict[str, Maker] = {**BY_CHECK, **BY_CONTEXT}
 
 
-def _told(
-    template: str, book: Book, elsewhere: Optional[Place] = None, *, left: float = 0.0, part: float = 0.0
-) -> str:
+def _told(template: str, book: Book, elsewhere: Optional[Place] = None, *, left: float = 0.0, part: float = 0.0) -> str:
     return template.format(
         title=book.title,
         start=book.start.name,

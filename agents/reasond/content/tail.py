@@ -168,9 +168,7 @@ class Tail:
         file.seek(position.offset)
         self._lines = _Splitter(position.generation, position.inode, position.offset, position.number)
         if header is not None:
-            at = Line(
-                position.generation, position.inode, 0, len(header), 1, header.rstrip(b"\r\n"), again=True
-            )
+            at = Line(position.generation, position.inode, 0, len(header), 1, header.rstrip(b"\r\n"), again=True)
             self._lines.ready.append(at)
         self._tell("feed_opened", {"path": str(self._path), "offset": position.offset})
 

@@ -116,9 +116,7 @@ class Ledger:
         self._refused: Optional[Tuple[int, int, Window]] = None
         self._own_at_look = (-1, 0, 0)
 
-    def reserve(
-        self, wall_ns: int, usd: float, system: Optional[SystemSpend] = None
-    ) -> Union[Reservation, Refusal]:
+    def reserve(self, wall_ns: int, usd: float, system: Optional[SystemSpend] = None) -> Union[Reservation, Refusal]:
         """Count `usd`, a call's worst case, as spent, or refuse when it doesn't fit into every limit.
 
         `system` is the whole system's spend as last looked up. While it is fresh the system's limits count;
@@ -179,9 +177,7 @@ class Ledger:
             spent_day_usd=_usd(self._spent_day),
             limit_hour_usd=_usd(min(bound.limit for bound in own if bound.window == "hour")),
             limit_day_usd=_usd(min(bound.limit for bound in own if bound.window == "day")),
-            system_hour_usd=system.hour_usd
-            if system is not None and _fresh(system, wall_ns, HOUR_NS)
-            else None,
+            system_hour_usd=system.hour_usd if system is not None and _fresh(system, wall_ns, HOUR_NS) else None,
             system_day_usd=system.day_usd if system is not None and _fresh(system, wall_ns, DAY_NS) else None,
             level=level,
         )

@@ -28,9 +28,7 @@ class ConsumerRows:
         self._agent_id = agent_id
         self._stamper = stamper
 
-    def message(
-        self, now: Now, item: Item, *, action: str, duration_ms: float, depth: Optional[int]
-    ) -> Row:
+    def message(self, now: Now, item: Item, *, action: str, duration_ms: float, depth: Optional[int]) -> Row:
         """Give the `consumer_metrics` row of a message at its end.
 
         `duration_ms` is the work on this message: its handler's last run, its share of a batch's, or the time

@@ -242,9 +242,7 @@ def _samples(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "samples_missing",
         "critical" if age > BLIND_SAMPLES * scene.sampling_period_s else "warning",
-        "No queue depth was measured {}; the sampling period is {:g} s.".format(
-            since, scene.sampling_period_s
-        ),
+        "No queue depth was measured {}; the sampling period is {:g} s.".format(since, scene.sampling_period_s),
     )
 
 
@@ -278,9 +276,7 @@ def _set_aside(scene: Scene) -> Iterator[Finding]:
             "{} of {} messages were rejected.".format(activity.rejected, consumed),
         )
     if _part(activity.flagged, consumed) > FLAGGED_WARNING_PART:
-        yield Finding(
-            "flagging", "warning", "{} of {} messages were flagged.".format(activity.flagged, consumed)
-        )
+        yield Finding("flagging", "warning", "{} of {} messages were flagged.".format(activity.flagged, consumed))
     for queue in (REJECTED, FLAGGED):
         facts = scene.facts.get(queue)
         depth = facts.depth if facts is not None else None
@@ -305,9 +301,7 @@ def _agents(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "agent_silent:" + name,
             "critical" if whole_kind else "warning",
-            "{} sent no heartbeat {}{}.".format(
-                name, seen, ", nor did any other " + kind if whole_kind else ""
-            ),
+            "{} sent no heartbeat {}{}.".format(name, seen, ", nor did any other " + kind if whole_kind else ""),
         )
     for agent in scene.activity.agents:
         if agent.degraded and agent.agent_id not in gone:
@@ -327,9 +321,7 @@ def _identities(scene: Scene) -> Iterator[Finding]:
         window_s = (scene.activity.stop_ns - scene.activity.start_ns) / 1e9
         lasting = since_s > window_s
         yield Finding(
-            "identity_conflict:{}".format(agent.agent_id)
-            if lasting
-            else "agent_restarted:{}".format(agent.agent_id),
+            "identity_conflict:{}".format(agent.agent_id) if lasting else "agent_restarted:{}".format(agent.agent_id),
             "critical" if lasting else "warning",
             "{} boots of {} were seen in {:.0f} s{}.".format(
                 agent.boots,
@@ -344,9 +336,7 @@ def _identities(scene: Scene) -> Iterator[Finding]:
 
 def _flow(scene: Scene) -> Iterator[Finding]:
     if not scene.activity_known:
-        yield Finding(
-            "store_unreachable", "critical", "InfluxDB gives no figures: {}.".format(scene.store_error)
-        )
+        yield Finding("store_unreachable", "critical", "InfluxDB gives no figures: {}.".format(scene.store_error))
         return
     published, consumed = sum(scene.activity.published.values()), sum(scene.activity.consumed.values())
     if not published:

@@ -52,9 +52,7 @@ class Hindsight:
     def on_start(self, now: Now) -> List[Effect]:
         """Close what an earlier process left open: its outcome can't be measured any more."""
         missing = outcome.Outcome(missing=outcome.RESTART).fields()
-        effects: List[Effect] = [
-            Amend(Row(MEASUREMENT, left.tags, missing, left.time_ns)) for left in self._left
-        ]
+        effects: List[Effect] = [Amend(Row(MEASUREMENT, left.tags, missing, left.time_ns)) for left in self._left]
         self._left = []
         return [*effects, self._save()] if effects else []
 
@@ -107,9 +105,7 @@ class Hindsight:
             decision.looking = True
             before = self._before(decision)
             ref = _REF + decision.decision_id
-            effects.append(
-                Look(ref, "depth_window", before.start_ns, max(before.stop_ns, decision.after.stop_ns))
-            )
+            effects.append(Look(ref, "depth_window", before.start_ns, max(before.stop_ns, decision.after.stop_ns)))
         return [*effects, self._next()]
 
     def on_view(self, now: Now, ref: str, view: Any) -> List[Effect]:
@@ -169,10 +165,6 @@ def _read(state: Optional[Any]) -> List[_Left]:
     kept = state.get("open", []) if isinstance(state, Mapping) else []
     left: List[_Left] = []
     for entry in kept if isinstance(kept, list) else []:
-        if (
-            isinstance(entry, Mapping)
-            and isinstance(entry.get("tags"), dict)
-            and isinstance(entry.get("time_ns"), int)
-        ):
+        if isinstance(entry, Mapping) and isinstance(entry.get("tags"), dict) and isinstance(entry.get("time_ns"), int):
             left.append(_Left(entry["tags"], entry["time_ns"]))
     return left

@@ -127,9 +127,7 @@ class MonitorCore:
             return self._with_activity(now, self._looking, failed)
         if name == "decide" and self._asked is not None:
             deadline = self._settings.decision_deadline_s
-            failure = Failure(
-                "deadline", "no answer within {:g} s".format(deadline), latency_ms=1000 * deadline
-            )
+            failure = Failure("deadline", "no answer within {:g} s".format(deadline), latency_ms=1000 * deadline)
             return self._finish(now, self._asked, failure, late=True)
         return []
 
@@ -278,9 +276,7 @@ class MonitorCore:
             ]
         ref = self._ref("activity")
         self._looking = (ref, now.wall_ns - int(self._settings.window_s * 1e9), now.wall_ns)
-        patience = min(
-            LOOK_PATIENCE_S, max(0.5, self._settings.period_s - self._settings.decision_deadline_s)
-        )
+        patience = min(LOOK_PATIENCE_S, max(0.5, self._settings.period_s - self._settings.decision_deadline_s))
         return [
             *effects,
             Look(ref, "activity", self._looking[1], self._looking[2]),
@@ -522,9 +518,7 @@ def _said(asked: _Asked, answer: Union[Answer, Failure], decision: HealthDecisio
         "cost_usd": answer.cost_usd,
     }
     if isinstance(answer, Failure):
-        return Say(
-            "warning", "decision", dict(fields, brain=records.FALLBACK_BRAIN, fallback=answer.reason)
-        )
+        return Say("warning", "decision", dict(fields, brain=records.FALLBACK_BRAIN, fallback=answer.reason))
     return Say("info", "decision", dict(fields, brain=answer.brain))
 
 

@@ -175,7 +175,5 @@ class Outbox:
             return []
         self._said, before = stall, self._said
         if stall:
-            return [
-                Say("warning", "publishing_stopped", {"reason": stall, "unconfirmed": len(self._parcels)})
-            ]
+            return [Say("warning", "publishing_stopped", {"reason": stall, "unconfirmed": len(self._parcels)})]
         return [Say("notice", "publishing_resumed", {"after": before})]

@@ -228,9 +228,7 @@ class PublisherCore:
             return []
         effects: List[Effect] = []
         if self._question is not None:
-            failure = Failure(
-                "internal", "the agent stops", latency_ms=1000 * (now.mono - self._question.began)
-            )
+            failure = Failure("internal", "the agent stops", latency_ms=1000 * (now.mono - self._question.began))
             effects = self._finish(now, self._question, failure, acting=False)
         self._stopping = True
         effects += [Wake(name, None) for name in (_DECIDE, _DEADLINE, _PAUSE, hindsight.WAKE)]
@@ -265,9 +263,7 @@ class PublisherCore:
 
     @property
     def _intervals(self) -> pacing.Intervals:
-        return pacing.Intervals(
-            self._schedules["fictional"].interval, self._schedules["non-fictional"].interval
-        )
+        return pacing.Intervals(self._schedules["fictional"].interval, self._schedules["non-fictional"].interval)
 
     @property
     def _bounds(self) -> pacing.Bounds:
@@ -420,9 +416,7 @@ class PublisherCore:
             depth_age_s=trends.newest_age_s(samples, now.wall_ns),
             expired_per_minute=trends.expired_per_minute(samples),
             message_ttl_s=settings.ttl_s,
-            peers=tuple(peer for peer in view.peers if peer.agent_id != self.agent_id)
-            if view is not None
-            else (),
+            peers=tuple(peer for peer in view.peers if peer.agent_id != self.agent_id) if view is not None else (),
         )
 
     def _overdue(self, now: Now, question: _Question) -> List[Effect]:
@@ -489,9 +483,7 @@ class PublisherCore:
     def _unpause(self, now: Now) -> List[Effect]:
         self._paused = False
         self._hindsight.changed(now)
-        return [
-            Say("notice", "pause_ended", {"after_s": self._settings.max_pause_s, "reason": "not renewed"})
-        ]
+        return [Say("notice", "pause_ended", {"after_s": self._settings.max_pause_s, "reason": "not renewed"})]
 
     def _late_answer(self, now: Now, ask_id: str, answer: Union[Answer, Failure]) -> List[Effect]:
         rows = self._paid_rows(now, ask_id, answer)

@@ -66,9 +66,7 @@ def heartbeat_row(
     stamper: Stamper, agent_id: str, agent_type: AgentType, fields: Mapping[str, Any], wall_ns: int
 ) -> Row:
     """Give an `agent_health` row: `up` is 1, the rest is given."""
-    return stamper.row(
-        "agent_health", {"agent_id": agent_id, "agent_type": agent_type}, dict(fields, up=1), wall_ns
-    )
+    return stamper.row("agent_health", {"agent_id": agent_id, "agent_type": agent_type}, dict(fields, up=1), wall_ns)
 
 
 def reasoning_tags(

@@ -103,9 +103,7 @@ def decide_rate(context: RateContext) -> RateDecision:
         return _slow_down(context, pressures)
     if all(pressure.calm for pressure in pressures.values()) and not context.expired_per_minute:
         return _recover(context, list(pressures.values()))
-    expired = (
-        "; {:.1f} expired a minute".format(context.expired_per_minute) if context.expired_per_minute else ""
-    )
+    expired = "; {:.1f} expired a minute".format(context.expired_per_minute) if context.expired_per_minute else ""
     return _hold(context, "Between the thresholds: {}{}".format(_texts(pressures.values()), expired))
 
 
@@ -123,9 +121,7 @@ def decide_handling(context: HandlingContext) -> HandlingDecision:
     if context.queue_depth < BATCH_DEPTH_MESSAGES:
         return HandlingDecision(
             "process",
-            "Depth of {} is {}, under a batch of {}.".format(
-                context.queue, context.queue_depth, BATCH_DEPTH_MESSAGES
-            ),
+            "Depth of {} is {}, under a batch of {}.".format(context.queue, context.queue_depth, BATCH_DEPTH_MESSAGES),
         )
     if context.seconds_left < BATCH_MIN_LEFT_S:
         return HandlingDecision(

@@ -148,8 +148,7 @@ class SetAsides:
         if not self._pending or not self._up or self._blocked:
             return None
         return min(
-            aside.due if aside.sent is None else aside.sent + CONFIRM_PATIENCE_S
-            for aside in self._pending.values()
+            aside.due if aside.sent is None else aside.sent + CONFIRM_PATIENCE_S for aside in self._pending.values()
         )
 
     def forget(self, unsent_only: bool = False) -> Iterator[Item]:

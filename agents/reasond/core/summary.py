@@ -32,9 +32,7 @@ def metrics_summary(scene: health.Scene, budget: BudgetSettings) -> Dict[str, An
         "message_ttl_s": scene.ttl_s,
     }
     if not scene.activity_known:
-        return dict(
-            summary, note="InfluxDB gives no figures; these are the monitor's own samples of the queues."
-        )
+        return dict(summary, note="InfluxDB gives no figures; these are the monitor's own samples of the queues.")
     return dict(
         summary,
         messages_in=named(activity.published),

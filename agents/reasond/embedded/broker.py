@@ -309,11 +309,7 @@ class EmbeddedBroker:
         """Tell whether every message that came into a queue is accounted for."""
         return all(
             queue.counters.published
-            == queue.counters.acked
-            + queue.counters.expired
-            + queue.counters.dropped
-            + len(queue.ready)
-            + queue.unacked
+            == queue.counters.acked + queue.counters.expired + queue.counters.dropped + len(queue.ready) + queue.unacked
             for queue in self._queues.values()
         )
 
@@ -391,11 +387,7 @@ class EmbeddedBroker:
                 queue.counters.dropped += 1
         if not queue.ready:
             queue.head_since = mono
-        ttls = [
-            int(ttl)
-            for ttl in (message.expiration_ms, queue.arguments.get("x-message-ttl"))
-            if ttl is not None
-        ]
+        ttls = [int(ttl) for ttl in (message.expiration_ms, queue.arguments.get("x-message-ttl")) if ttl is not None]
         due = mono + min(ttls) / 1000 if ttls else None
         queue.ready.append(structs.replace(message, order=queue.next_order, due=due, redelivered=False))
         queue.next_order += 1

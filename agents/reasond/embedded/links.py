@@ -109,9 +109,7 @@ class EmbeddedLinks:
         """Have `callback` called with each queue's ready count, None where there is none; empty when down."""
         counts: Dict[str, Optional[int]] = {}
         if any(link.up for link in self._links):
-            counts = {
-                queue.name: self._broker.ready_count(self.now(), queue.name) for queue in topology.queues()
-            }
+            counts = {queue.name: self._broker.ready_count(self.now(), queue.name) for queue in topology.queues()}
         self.soon(lambda: callback(counts))
 
     def now(self) -> Now:

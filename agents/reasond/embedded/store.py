@@ -15,9 +15,7 @@ from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
 from reasond.errors import StoreRefused
 from reasond.points import MEASUREMENTS, Row, clean_string, clean_tag
 
-LASTING = frozenset(
-    "agent_reasoning budget system_health flags rejections injected_anomalies api_calls".split()
-)
+LASTING = frozenset("agent_reasoning budget system_health flags rejections injected_anomalies api_calls".split())
 """Kept whole: few points, and summaries look back on all of them; others are kept for `raw_retention_s`."""
 
 RAW_RETENTION_S = 7200.0

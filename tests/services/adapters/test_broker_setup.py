@@ -24,15 +24,11 @@ def management(vhost: Vhost) -> Management:
 def state(rabbitmq: RabbitMQ, vhost: Vhost) -> Dict[str, Any]:
     """Everything set-up may touch, as the broker exports it."""
     found = rabbitmq.api("GET", f"/api/definitions/{vhost.quoted}")
-    return {
-        name: sorted(found[name], key=json.dumps) for name in ("exchanges", "queues", "bindings", "policies")
-    }
+    return {name: sorted(found[name], key=json.dumps) for name in ("exchanges", "queues", "bindings", "policies")}
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_set_up_creates_everything_and_then_finds_it_standing(
-    management: Management, queue_type: str
-) -> None:
+def test_set_up_creates_everything_and_then_finds_it_standing(management: Management, queue_type: str) -> None:
     first = broker_setup.set_up(management, queue_type)
     again = broker_setup.set_up(management, queue_type)
     assert first.stood == () and again.created == ()
@@ -43,9 +39,7 @@ def test_set_up_creates_everything_and_then_finds_it_standing(
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_what_set_up_declares_the_agents_can_declare_again(
-    rabbitmq: RabbitMQ, vhost: Vhost, queue_type: str
-) -> None:
+def test_what_set_up_declares_the_agents_can_declare_again(rabbitmq: RabbitMQ, vhost: Vhost, queue_type: str) -> None:
     broker_setup.set_up(Management(settings_of(vhost)), queue_type)
     channel = pika.BlockingConnection(pika.URLParameters(vhost.amqp_url)).channel()
     for queue in topology.queues(queue_type):
@@ -56,9 +50,7 @@ def test_what_set_up_declares_the_agents_can_declare_again(
     channel.connection.close()
 
 
-def test_set_up_half_done_by_hand_is_completed(
-    rabbitmq: RabbitMQ, vhost: Vhost, management: Management
-) -> None:
+def test_set_up_half_done_by_hand_is_completed(rabbitmq: RabbitMQ, vhost: Vhost, management: Management) -> None:
     rabbitmq.api("PUT", f"/api/exchanges/{vhost.quoted}/books", {"type": "direct", "durable": True})
     rabbitmq.api("PUT", f"/api/queues/{vhost.quoted}/fictional", {"durable": True})
     report = broker_setup.set_up(management, "classic")
@@ -124,9 +116,7 @@ def test_conflict_is_named_and_nothing_is_changed(
     assert state(rabbitmq, vhost) == before
 
 
-def test_policy_of_lower_priority_is_noted_only(
-    rabbitmq: RabbitMQ, vhost: Vhost, management: Management
-) -> None:
+def test_policy_of_lower_priority_is_noted_only(rabbitmq: RabbitMQ, vhost: Vhost, management: Management) -> None:
     content = {"pattern": ".*", "definition": {"max-length": 9}, "priority": 1, "apply-to": "exchanges"}
     rabbitmq.api(
         "PUT",
@@ -151,9 +141,7 @@ def test_our_policy_with_other_content_is_brought_up_to_date(
     assert (standing.pattern, standing.priority) == (topology.POLICY_PATTERN, topology.POLICY_PRIORITY)
 
 
-def test_quorum_on_an_older_broker_is_refused(
-    management: Management, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_quorum_on_an_older_broker_is_refused(management: Management, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(management, "version", lambda: (3, 9, 29))
     with pytest.raises(TopologyConflict, match=r"3\.10"):
         broker_setup.set_up(management, "quorum")

@@ -106,9 +106,7 @@ def test_queue_that_stands_with_other_arguments_is_told_and_still_consumed(bed: 
     assert any("fictional stands otherwise" in problem for problem in problems)
     bed.put(topology.FICTIONAL, a_message())
     bed.put(topology.PRIORITY, a_message())
-    bed.pump(
-        lambda: {d.queue for d in seen.deliveries} == {topology.FICTIONAL, topology.PRIORITY}, "deliveries"
-    )
+    bed.pump(lambda: {d.queue for d in seen.deliveries} == {topology.FICTIONAL, topology.PRIORITY}, "deliveries")
 
 
 def test_first_host_away_the_next_is_taken(bed: RealBed) -> None:
@@ -117,9 +115,7 @@ def test_first_host_away_the_next_is_taken(bed: RealBed) -> None:
     bed.pump(lambda: ("publish", True, False) in seen.links, "up")
 
 
-def test_mute_peer_neither_blocks_the_loop_nor_the_close(
-    bed: RealBed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mute_peer_neither_blocks_the_loop_nor_the_close(bed: RealBed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reasond.adapters.amqp.HANDSHAKE_TIMEOUT_S", 0.7)
     # Given: a port that accepts and says nothing
     with socket.socket() as mute:
@@ -210,9 +206,7 @@ def test_headers_that_amqp_cannot_carry_are_answered_nacked(bed: RealBed) -> Non
 def small_bed() -> Iterator[RealBed]:
     """A broker with the role's bound on message size, made smaller."""
     with tempfile.TemporaryDirectory(prefix="reasond-test-") as folder:
-        broker = RabbitMQ(
-            provide.path_or_skip("rabbitmq"), Path(folder), extra_config=["max_message_size = 2000"]
-        )
+        broker = RabbitMQ(provide.path_or_skip("rabbitmq"), Path(folder), extra_config=["max_message_size = 2000"])
         try:
             broker.start()
             made = RealBed(broker, broker.fresh_vhost())

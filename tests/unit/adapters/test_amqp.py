@@ -19,11 +19,7 @@ CASES = {
     "not AMQP": (exceptions.IncompatibleProtocolError("?"), BrokerUnavailable, "RABBITMQ_TLS"),
     "refused inside the workflow": (
         connection_workflow.AMQPConnectionWorkflowFailed(
-            [
-                connection_workflow.AMQPConnectorSocketConnectError(
-                    ConnectionRefusedError(111, "Connection refused")
-                )
-            ]
+            [connection_workflow.AMQPConnectorSocketConnectError(ConnectionRefusedError(111, "Connection refused"))]
         ),
         BrokerUnavailable,
         "Connection refused",

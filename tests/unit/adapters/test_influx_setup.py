@@ -22,9 +22,7 @@ USER = {"id": "u1", "name": "admin"}
 
 
 def _permissions(*actions: str) -> List[Dict[str, Any]]:
-    return [
-        {"action": action, "resource": {"type": "buckets", "id": "b1", "orgID": "o1"}} for action in actions
-    ]
+    return [{"action": action, "resource": {"type": "buckets", "id": "b1", "orgID": "o1"}} for action in actions]
 
 
 class Hashing:
@@ -137,9 +135,7 @@ def test_tokens_that_the_server_shows_no_more_are_known_by_their_files(server: H
     assert server.changes == []
 
 
-def test_lost_file_of_a_token_that_the_server_shows_no_more_means_a_new_one(
-    server: Hashing, tokens: Path
-) -> None:
+def test_lost_file_of_a_token_that_the_server_shows_no_more_means_a_new_one(server: Hashing, tokens: Path) -> None:
     (tokens / "grafana.token").unlink()
 
     _run(server, tokens)
@@ -174,9 +170,7 @@ def test_old_token_stays_when_the_new_one_s_file_can_t_be_written(
 def test_denied_step_names_the_request_and_no_token(server: Hashing, tokens: Path) -> None:
     server.deny = "/api/v2/orgs/o1/owners"
 
-    with pytest.raises(
-        StoreRefused, match=r"GET /api/v2/orgs/o1/owners: 403 insufficient permissions"
-    ) as caught:
+    with pytest.raises(StoreRefused, match=r"GET /api/v2/orgs/o1/owners: 403 insufficient permissions") as caught:
         _run(server, tokens)
     assert "admin-token" not in str(caught.value)
 

@@ -177,9 +177,7 @@ def test_partial_write_is_not_sent_again(server: Scripted, bench: Bench) -> None
 
 
 def test_too_large_a_batch_is_halved(server: Scripted, bench: Bench) -> None:
-    server.answer = lambda path, lines: (
-        OK if len(lines) <= 10 else _error(413, "request too large", "too large")
-    )
+    server.answer = lambda path, lines: OK if len(lines) <= 10 else _error(413, "request too large", "too large")
     bench.writer.write(_rows(64))
     stats = bench.wait(lambda stats: stats.written == 64)
 
@@ -203,9 +201,7 @@ def test_too_large_a_batch_is_halved(server: Scripted, bench: Bench) -> None:
     ],
     ids=["401", "403", "404", "429", "500", "503", "502-proxy", "400-stranger", "302"],
 )
-def test_refusal_is_said_once_and_nothing_is_lost(
-    server: Scripted, bench: Bench, reply: Reply, said: str
-) -> None:
+def test_refusal_is_said_once_and_nothing_is_lost(server: Scripted, bench: Bench, reply: Reply, said: str) -> None:
     server.answer = lambda path, lines: reply
     bench.writer.write(_rows(5))
     wait_until(lambda: len(server.writes) >= 4, what="four tries", timeout_seconds=10)
@@ -240,9 +236,7 @@ def test_server_that_never_answers_is_given_up_on_after_the_timeout(server: Scri
     assert "no answer in time" in bench.said[0]
 
 
-def test_flush_sends_at_once_and_tells_success(
-    server: Scripted, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flush_sends_at_once_and_tells_success(server: Scripted, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(influxdb, "BATCH_AGE_S", 30.0)
     bench.writer.write(_rows(2))
 

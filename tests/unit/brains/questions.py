@@ -34,12 +34,8 @@ def rate(
     **more: Any,
 ) -> RateContext:
     queues = {
-        "fictional": QueueFacts(
-            depth=fictional, ack_rate=ack_rate, trend_per_minute=0.0, consumers=3
-        ),
-        "non-fictional": QueueFacts(
-            depth=nonfictional, ack_rate=ack_rate, trend_per_minute=0.0, consumers=3
-        ),
+        "fictional": QueueFacts(depth=fictional, ack_rate=ack_rate, trend_per_minute=0.0, consumers=3),
+        "non-fictional": QueueFacts(depth=nonfictional, ack_rate=ack_rate, trend_per_minute=0.0, consumers=3),
         "priority": QueueFacts(depth=0, ack_rate=ack_rate, trend_per_minute=0.0, consumers=3),
     }
     known = fictional is not None or nonfictional is not None
@@ -105,24 +101,18 @@ def health(score: int = 95, findings=(), **more: Any) -> HealthContext:
         "queues": {"fictional": {"depth": 3, "trend_per_minute": 0.2}},
         "error_rate": 0.0,
     }
-    context = HealthContext(
-        agent_id="monitor-1", window_s=300.0, metrics=metrics, score=score, findings=findings
-    )
+    context = HealthContext(agent_id="monitor-1", window_s=300.0, metrics=metrics, score=score, findings=findings)
     return replace(context, **more)
 
 
 def peer(action: str, age_s: float = 5.0) -> Peer:
-    return Peer(
-        agent_id="publisher-2", age_s=age_s, action=action, fictional_interval=5, nonfictional_interval=10
-    )
+    return Peer(agent_id="publisher-2", age_s=age_s, action=action, fictional_interval=5, nonfictional_interval=10)
 
 
 _KINDS = {RateContext: "publisher", HandlingContext: "consumer", HealthContext: "monitor"}
 
 
-def ask(
-    context: Any, deadline_s: float = 8.0, ask_id: str = "ask-1", wall_ns: int = BEFORE_THE_END
-) -> Question:
+def ask(context: Any, deadline_s: float = 8.0, ask_id: str = "ask-1", wall_ns: int = BEFORE_THE_END) -> Question:
     return Question(
         ask_id=ask_id,
         agent_id=context.agent_id,

@@ -52,9 +52,7 @@ def test_make_brain_without_a_usable_key_says_so_and_leaves_every_decision_to_th
 
 
 def test_make_brain_for_claude_stands_within_the_budget(tmp_path):
-    brain = make(
-        tmp_path, ANTHROPIC_API_KEY="sk-ant-test", ANTHROPIC_BASE_URL=NOWHERE, CLAUDE_MAX_RETRIES="0"
-    )
+    brain = make(tmp_path, ANTHROPIC_API_KEY="sk-ant-test", ANTHROPIC_BASE_URL=NOWHERE, CLAUDE_MAX_RETRIES="0")
 
     result = brain.decide(ask(handling(), deadline_s=3.0))
 

@@ -25,9 +25,7 @@ def test_shape_of_the_specifications_model_is_its_500_tokens_and_a_schema():
 
     assert arguments == {
         "max_tokens": 500,
-        "extra_body": {
-            "output_config": {"format": {"type": "json_schema", "schema": json_schema("consumer")}}
-        },
+        "extra_body": {"output_config": {"format": {"type": "json_schema", "schema": json_schema("consumer")}}},
     }
 
 

@@ -69,9 +69,7 @@ def test_frame_is_the_specifications(context):
             id="publisher",
         ),
         pytest.param(handling(), ["reasoning", "action", "confidence"], id="consumer"),
-        pytest.param(
-            health(), ["reasoning", "status", "issues", "suggestions", "alerts", "confidence"], id="monitor"
-        ),
+        pytest.param(health(), ["reasoning", "status", "issues", "suggestions", "alerts", "confidence"], id="monitor"),
     ],
 )
 def test_answer_format_names_the_specifications_keys_and_asks_for_reasoning_first(context, keys):

@@ -13,9 +13,7 @@ DECISION = {"reasoning": "fine", "action": "process", "confidence": 0.9}
 
 def body(content, stop_reason="end_turn", usage=None):
     usage = {"input_tokens": 10, "output_tokens": 5} if usage is None else usage
-    return json.dumps(
-        {"type": "message", "content": content, "stop_reason": stop_reason, "usage": usage}
-    ).encode()
+    return json.dumps({"type": "message", "content": content, "stop_reason": stop_reason, "usage": usage}).encode()
 
 
 THINKING = {
@@ -32,9 +30,7 @@ TOOL = {"type": "tool_use", "id": "t", "name": "decide", "input": DECISION}
     [
         pytest.param([TEXT], id="text"),
         pytest.param([THINKING, TEXT], id="thinking-first"),
-        pytest.param(
-            [{"type": "redacted_thinking", "data": "x"}, {"type": "novelty"}, TEXT], id="unknown-blocks"
-        ),
+        pytest.param([{"type": "redacted_thinking", "data": "x"}, {"type": "novelty"}, TEXT], id="unknown-blocks"),
         pytest.param([TOOL], id="tool-use"),
         pytest.param([{"type": "text", "text": "I'll decide."}, TOOL], id="text-and-tool-use"),
         pytest.param(

@@ -11,9 +11,7 @@ from tests.unit.brains.questions import ask, handling, health, rate
     "context, expected",
     [
         pytest.param(rate(60, 60), rules.decide_rate(rate(60, 60)), id="publisher"),
-        pytest.param(
-            handling(queue_depth=40), rules.decide_handling(handling(queue_depth=40)), id="consumer"
-        ),
+        pytest.param(handling(queue_depth=40), rules.decide_handling(handling(queue_depth=40)), id="consumer"),
         pytest.param(health(60), rules.decide_health(health(60)), id="monitor"),
     ],
 )

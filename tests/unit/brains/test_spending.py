@@ -38,9 +38,7 @@ class Payer:
         return ""
 
 
-def spending(
-    payer, *, ledger=None, keep=lambda state: None, system=lambda wall_ns: (0.0, 0.0), clock=lambda: 0.0
-):
+def spending(payer, *, ledger=None, keep=lambda state: None, system=lambda wall_ns: (0.0, 0.0), clock=lambda: 0.0):
     said = []
     made = Spending(
         payer,
@@ -121,9 +119,7 @@ def test_stop_spending_stops_at_once_and_lets_go_again():
 
 def test_system_spend_is_looked_at_once_a_minute_at_most():
     now, looks = [0.0], []
-    made, _ = spending(
-        Payer(cost=0.0), system=lambda wall_ns: looks.append(1) or (0.0, 0.0), clock=lambda: now[0]
-    )
+    made, _ = spending(Payer(cost=0.0), system=lambda wall_ns: looks.append(1) or (0.0, 0.0), clock=lambda: now[0])
 
     for second in range(0, 121, 10):
         now[0] = float(second)
@@ -146,9 +142,7 @@ def test_without_system_figures_the_agent_keeps_to_its_share():
     def fail(wall_ns):
         raise OSError("influx is away")
 
-    generous = Limits(
-        agent_hour_usd=7.0, agent_day_usd=35.0, system_hour_usd=7.0, system_day_usd=35.0, agents=7
-    )
+    generous = Limits(agent_hour_usd=7.0, agent_day_usd=35.0, system_hour_usd=7.0, system_day_usd=35.0, agents=7)
     payer = Payer(worst=0.4, cost=0.4)
     made, said = spending(payer, ledger=Ledger(generous, 0.8), system=fail)
 

@@ -130,9 +130,7 @@ def test_old_transcripts_are_deleted_and_other_agents_left_alone(tmp_path):
 def test_key_is_in_no_line_wherever_it_stood(tmp_path):
     kept = transcript(tmp_path, secrets=Secrets(["key-of-the-house"]))
 
-    kept.write(
-        {"prompt": "key-of-the-house", "decision": {"issues": ["x key-of-the-house", "sk-ant-api03-zzzz"]}}
-    )
+    kept.write({"prompt": "key-of-the-house", "decision": {"issues": ["x key-of-the-house", "sk-ant-api03-zzzz"]}})
     kept.close()
 
     text = kept.path.read_text()

@@ -182,11 +182,7 @@ def test_publisher_with_a_real_file_goes_on_after_a_restart_where_it_stopped(ben
     saved = {}
     quick = {"fictional_interval_s": 1, "nonfictional_interval_s": 3}
     first = World(source=bench.read(bench.open()), saved=saved, changes=quick).start().run(4.3)
-    second = (
-        World(source=bench.read(bench.open(saved["feed"])), saved=saved, changes=quick, at=50.0)
-        .start()
-        .run(90)
-    )
+    second = World(source=bench.read(bench.open(saved["feed"])), saved=saved, changes=quick, at=50.0).start().run(90)
     ids = [e.message_id for e in first.confirmed + second.confirmed]
     assert first.confirmed and len(ids) == len(set(ids)) == 12
     assert first.confirmed_books() | second.confirmed_books() == {f"book_{n}" for n in range(12)}

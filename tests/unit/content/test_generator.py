@@ -27,9 +27,7 @@ def at(seconds):
 
 
 def generator(seed=1, agent_id="publisher-1", rate=0.0, configured_seed=0):
-    return Generator(
-        PublisherSettings(agent_id=agent_id, anomaly_rate=rate, seed=configured_seed), random.Random(seed)
-    )
+    return Generator(PublisherSettings(agent_id=agent_id, anomaly_rate=rate, seed=configured_seed), random.Random(seed))
 
 
 def story(source, count, step_s=5.0, begin=0.0, agent_id="publisher-1"):

@@ -27,9 +27,7 @@ def item(ttl_s: int = 30) -> Item:
     return Item(delivery, now(), message_id="id-1", entity_id="book_1", stamp_s=now().wall, ttl_s=ttl_s)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "late"), [(30.0, False), (30.5, True)], ids=["just in time", "past its TTL"]
-)
+@pytest.mark.parametrize(("seconds", "late"), [(30.0, False), (30.5, True)], ids=["just in time", "past its TTL"])
 def test_message_row_tells_age_and_lateness(seconds: float, late: bool) -> None:
     row = MAKE.message(now(seconds), item(), action="immediate", duration_ms=7, depth=3)
     assert row.tags == {"agent_id": "consumer-1", "queue": "fictional", "processing_action": "immediate"}
@@ -85,9 +83,7 @@ def test_decision_row_has_the_depths_and_their_source() -> None:
 
 def test_cost_rows_hold_each_attempt_and_the_budget() -> None:
     calls = (ApiCall(5, "m", 1, 529, "overloaded", 10.0), ApiCall(6, "m", 2, 200, "", 10.0, 5, 6, 0.1))
-    rows = MAKE.costs(
-        now(), "ask", Failure("overloaded", calls=calls, budget=BudgetState(1.0, 2.0, 3.0, 4.0))
-    )
+    rows = MAKE.costs(now(), "ask", Failure("overloaded", calls=calls, budget=BudgetState(1.0, 2.0, 3.0, 4.0)))
     assert [row.measurement for row in rows] == ["api_calls", "api_calls", "budget"]
     assert all(set(row.fields) <= set(MEASUREMENTS[row.measurement].fields) for row in rows)
 

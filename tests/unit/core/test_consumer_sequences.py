@@ -59,9 +59,7 @@ def _again(copies: int) -> Step:
 
 
 def _handle(error: bool) -> Step:
-    return lambda bench, back: (
-        bench.handle("ValueError: no" if error else None) and None if bench.handles else None
-    )
+    return lambda bench, back: bench.handle("ValueError: no" if error else None) and None if bench.handles else None
 
 
 def _confirm(outcome: str) -> Step:
@@ -232,9 +230,7 @@ def test_messages_that_kill_the_process_are_rejected_at_their_third_sight_and_no
 ) -> None:
     # Given messages of which a few end the process as soon as a thread takes them up
     sent = [message(number, queue=QUEUES[number % 3]) for number in numbers]
-    poisoned = data.draw(
-        st.sets(st.sampled_from([m.header.message_id for m in sent]), min_size=1, max_size=3)
-    )
+    poisoned = data.draw(st.sets(st.sampled_from([m.header.message_id for m in sent]), min_size=1, max_size=3))
     bench = Bench()
     back = [bench.delivery(m) for m in sent]
     # When processes come and go, with so little in hand at a time that suspects and others meet

@@ -113,9 +113,7 @@ def measured(rejected, flagged, late, errors, expired, depth, hour_usd, day_usd,
 @given(figures=st.fixed_dictionaries(COUNTS), name=st.sampled_from(sorted(COUNTS)), data=st.data())
 def test_score_never_rises_when_one_measured_input_gets_worse(figures, name, data):
     worse = data.draw(
-        COUNTS[name].filter(lambda value: value >= figures[name])
-        if figures[name] == 0
-        else st.just(figures[name] * 2)
+        COUNTS[name].filter(lambda value: value >= figures[name]) if figures[name] == 0 else st.just(figures[name] * 2)
     )
     worse = min(worse, {"silent": 4, "errors": 40}.get(name, math.inf))
 
@@ -175,18 +173,14 @@ def test_findings_without_any_sample_say_so():
         pytest.param(dict(system_hour_usd=5.0), "budget_spent", "critical", id="budget-spent"),
         pytest.param(dict(published={}), "nothing_published", "warning", id="nothing-published"),
         pytest.param(dict(consumed={}), "nothing_consumed", "critical", id="nothing-consumed"),
-        pytest.param(
-            dict(agents=seen(*AGENTS, degraded=True)), "agent_degraded:consumer-1", "warning", id="degraded"
-        ),
+        pytest.param(dict(agents=seen(*AGENTS, degraded=True)), "agent_degraded:consumer-1", "warning", id="degraded"),
     ],
 )
 def test_findings_on_activity_follow_its_counts(changes, code, severity):
     assert codes(scene(activity(**changes))).get(code) == severity
 
 
-@pytest.mark.parametrize(
-    ("expired", "severity"), [(0, None), (1, "warning"), (26, "warning"), (27, "critical")]
-)
+@pytest.mark.parametrize(("expired", "severity"), [(0, None), (1, "warning"), (26, "warning"), (27, "critical")])
 def test_findings_on_expiry_follow_its_part_of_what_was_published(expired, severity):
     assert codes(scene(expired=expired)).get("expiring") == severity
 
@@ -203,9 +197,7 @@ def test_findings_on_two_boots_are_a_restart_first_and_a_conflict_when_it_lasts(
     now = activity(agents=seen(*AGENTS[1:]) + seen("publisher-1", boots=2))
 
     assert codes(scene(now, doubled_s={"publisher-1": 120.0})) == {"agent_restarted:publisher-1": "warning"}
-    assert codes(scene(now, doubled_s={"publisher-1": 301.0})) == {
-        "identity_conflict:publisher-1": "critical"
-    }
+    assert codes(scene(now, doubled_s={"publisher-1": 301.0})) == {"identity_conflict:publisher-1": "critical"}
 
 
 def test_findings_on_a_set_aside_queue_near_its_bound_warn():
@@ -268,8 +260,8 @@ def test_facts_of_a_queue_without_a_recent_sample_are_unknown():
 
 
 def test_expired_count_sums_the_rises_and_ignores_what_was_dropped():
-    samples = tuple(
-        sample("books.expired", 10 - i, depth) for i, depth in enumerate((3, 5, None, 6, 0, 2))
-    ) + (sample("fictional", 1, 99),)
+    samples = tuple(sample("books.expired", 10 - i, depth) for i, depth in enumerate((3, 5, None, 6, 0, 2))) + (
+        sample("fictional", 1, 99),
+    )
 
     assert health.expired_count(samples) == 2 + 1 + 2

@@ -20,9 +20,7 @@ def at(mono):
 
 
 def row(mono, decision_id="d1", action="slow_down"):
-    return Row(
-        "agent_reasoning", dict(TAGS, action=action), {"decision_id": decision_id}, START_NS + int(mono * S)
-    )
+    return Row("agent_reasoning", dict(TAGS, action=action), {"decision_id": decision_id}, START_NS + int(mono * S))
 
 
 def view(before, after, change_at=100):
@@ -69,18 +67,14 @@ def test_view_that_failed_or_came_for_others_is_no_outcome():
     hind, effects = decided()
     look = hind.on_wake(at(effects[1].at))[0]
     assert hind.on_view(at(140), "outcome:other", view(20, 3)) == []
-    assert amended(hind.on_view(at(140), look.ref, ViewFailed("away"))) == [
-        {"outcome_missing": outcome.NO_VIEW}
-    ]
+    assert amended(hind.on_view(at(140), look.ref, ViewFailed("away"))) == [{"outcome_missing": outcome.NO_VIEW}]
 
 
 def test_second_change_before_three_samples_leaves_no_outcome():
     hind, effects = decided()
     hind.changed(at(117))
     look = hind.on_wake(at(effects[1].at))[0]
-    assert (
-        amended(hind.on_view(at(140), look.ref, view(20, 3)))[0]["outcome_missing"] == outcome.SECOND_CHANGE
-    )
+    assert amended(hind.on_view(at(140), look.ref, view(20, 3)))[0]["outcome_missing"] == outcome.SECOND_CHANGE
 
 
 def test_second_change_after_three_samples_only_shortens_the_window():
@@ -88,10 +82,7 @@ def test_second_change_after_three_samples_only_shortens_the_window():
     hind.changed(at(130))
     look = hind.on_wake(at(effects[1].at))[0]
     changed_again = WindowView(
-        tuple(
-            s if s.time_ns < START_NS + 130 * S else sample(s.time_ns, s.queue, 999)
-            for s in view(20, 3).samples
-        )
+        tuple(s if s.time_ns < START_NS + 130 * S else sample(s.time_ns, s.queue, 999) for s in view(20, 3).samples)
     )
     assert amended(hind.on_view(at(140), look.ref, changed_again))[0]["outcome_success"] is True
 

@@ -21,9 +21,7 @@ def now(mono: float = 0.0) -> Now:
 
 
 def unit(*numbers: int, deaths: int = 0) -> Unit:
-    return tuple(
-        Item(BENCH.delivery(message(n)), now(), message_id="id-{}".format(n), deaths=deaths) for n in numbers
-    )
+    return tuple(Item(BENCH.delivery(message(n)), now(), message_id="id-{}".format(n), deaths=deaths) for n in numbers)
 
 
 def saved(hand: InHand, at: float = 0.0) -> Save:

@@ -34,9 +34,7 @@ def test_compose_fills_the_schema_and_survives_the_wire():
 def test_compose_keeps_the_contents_own_id_and_shifts_the_timestamp_by_its_age():
     message = made(item("fictional", "book_1", message_id=hashed_id("mine"), age_s=60.0))
     assert message.header.message_id == hashed_id("mine")
-    assert (
-        made(item("fictional", "book_1")).header.timestamp - message.header.timestamp
-    ).total_seconds() == 60.0
+    assert (made(item("fictional", "book_1")).header.timestamp - message.header.timestamp).total_seconds() == 60.0
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,7 @@ class World:
     def samples(self):
         depth = 300 if self.overload(self.t) else 1
         return tuple(
-            QueueSample(
-                ZERO + round(self.t * S), queue, depth if queue in MAIN_QUEUES else 0, depth, 0, 2.0, 1.0, 2
-            )
+            QueueSample(ZERO + round(self.t * S), queue, depth if queue in MAIN_QUEUES else 0, depth, 0, 2.0, 1.0, 2)
             for queue in MAIN_QUEUES + DEAD_QUEUES
         )
 
@@ -131,9 +129,7 @@ class World:
 
 
 def says(status, **more):
-    return lambda t, ask: Answer(
-        HealthDecision(status, "looked at it", **more), "claude", "m", "1", 400, 90, 0.0026
-    )
+    return lambda t, ask: Answer(HealthDecision(status, "looked at it", **more), "claude", "m", "1", 400, 90, 0.0026)
 
 
 def during(*spans):
@@ -273,8 +269,7 @@ def test_failure_of_the_brain_is_decided_by_rules_and_says_why():
     assert len(world.rows("api_calls")) == len(world.rows("budget")) == 1
     assert world.rows("api_calls")[0].fields["decision_id"] == reasoning.fields["decision_id"]
     assert (
-        json.loads(world.rows("system_health")[0].fields["suggestions"])[0]
-        == rules.SUGGESTIONS["queue_not_draining"]
+        json.loads(world.rows("system_health")[0].fields["suggestions"])[0] == rules.SUGGESTIONS["queue_not_draining"]
     )
 
 
@@ -456,9 +451,7 @@ def test_stop_with_a_question_open_leaves_a_point_and_no_timer():
         pytest.param(lambda core, now: core.on_link(now, "publish", False, False), id="link"),
         pytest.param(lambda core, now: core.on_saved(now, "r"), id="saved"),
         pytest.param(lambda core, now: core.on_view(now, "unknown", DepthsView(())), id="unknown-view"),
-        pytest.param(
-            lambda core, now: core.on_decision(now, "unknown", Failure("internal")), id="unknown-answer"
-        ),
+        pytest.param(lambda core, now: core.on_decision(now, "unknown", Failure("internal")), id="unknown-answer"),
         pytest.param(lambda core, now: core.on_wake(now, "decide"), id="stale-timer"),
     ],
 )
@@ -523,9 +516,7 @@ def test_restart_at_every_point_of_an_episode_keeps_the_promises():
         assert 1 <= len(alarms) <= 2, cut
         health = world.rows("system_health")
         assert len({row.time_ns for row in health}) == len(health), cut
-        written = {
-            (row.time_ns, json.dumps(row.tags, sort_keys=True)) for row in world.rows("agent_reasoning")
-        }
+        written = {(row.time_ns, json.dumps(row.tags, sort_keys=True)) for row in world.rows("agent_reasoning")}
         for _, amend in world.of(Amend):
             assert (amend.row.time_ns, json.dumps(amend.row.tags, sort_keys=True)) in written, cut
         assert {name for name, at in world.wakes.items() if at is not None} >= {"sample", "analyse"}, cut
@@ -544,9 +535,7 @@ def test_any_course_of_events_writes_only_declared_points_and_saves_json(start, 
         status = statuses[int(t // 60) % len(statuses)]
         return Failure("unreachable") if status is None else says(status)(t, ask)
 
-    world = World(during((start, start + length)), brain, store=lambda t: not outage <= t < outage + 100).run(
-        600
-    )
+    world = World(during((start, start + length)), brain, store=lambda t: not outage <= t < outage + 100).run(600)
 
     assert len(world.rows("system_health")) == len(world.of(Ask))
     assert all(0 <= row.fields["system_health_score"] <= 100 for row in world.rows("system_health"))

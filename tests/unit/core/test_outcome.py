@@ -136,8 +136,7 @@ def test_windows_end_with_the_decision_and_begin_after_the_old_interval():
     at = 1000 * S
     assert outcome.before_span(at, 15, 5) == Span(980 * S, 1000 * S)
     spans = [
-        outcome.after_span(at, old_interval_s=old, settle_s=15, window_s=15, sampling_period_s=5)
-        for old in (10, 60)
+        outcome.after_span(at, old_interval_s=old, settle_s=15, window_s=15, sampling_period_s=5) for old in (10, 60)
     ]
     assert spans == [Span(1015 * S, 1035 * S), Span(1060 * S, 1080 * S)]
 

@@ -140,9 +140,7 @@ def test_any_action_but_pause_ends_a_pause():
     least=st.integers(1, 100),
     above=st.integers(0, 100),
 )
-def test_dispose_keeps_its_invariant_whatever_is_proposed(
-    action, fictional, nonfictional, current, least, above
-):
+def test_dispose_keeps_its_invariant_whatever_is_proposed(action, fictional, nonfictional, current, least, above):
     bounds = Bounds(least, least + above)
     disposed = dispose(proposed(action, fictional, nonfictional), current, bounds)
     moves = (

@@ -54,9 +54,7 @@ def test_plausible_message_raises_no_doubt() -> None:
     [(FUTURE_TOLERANCE_S - 0.5, None), (FUTURE_TOLERANCE_S + 0.5, "timestamp_future")],
     ids=["within tolerance", "beyond it"],
 )
-def test_timestamp_in_the_future_is_doubted_beyond_the_tolerance(
-    ahead_s: float, expected: Optional[str]
-) -> None:
+def test_timestamp_in_the_future_is_doubted_beyond_the_tolerance(ahead_s: float, expected: Optional[str]) -> None:
     assert check(Plausibility(), at_s=ahead_s) == expected
 
 
@@ -85,9 +83,7 @@ def test_timestamp_is_doubted_only_beyond_twice_the_ttl(age_s: float, expected: 
     ],
     ids=["normal in priority", "high in genre", "other genre", "high in priority", "low in its genre"],
 )
-def test_queue_that_does_not_fit_is_doubted(
-    in_queue: str, priority: str, genre: str, expected: Optional[str]
-) -> None:
+def test_queue_that_does_not_fit_is_doubted(in_queue: str, priority: str, genre: str, expected: Optional[str]) -> None:
     assert check(Plausibility(), in_queue=in_queue, priority=priority, genre=genre) == expected
 
 
@@ -110,9 +106,7 @@ def test_queue_that_does_not_fit_is_doubted(
         "within narrow limits",
     ],
 )
-def test_coordinates_outside_the_settings_range_are_doubted(
-    place: Any, limits: Any, expected: Optional[str]
-) -> None:
+def test_coordinates_outside_the_settings_range_are_doubted(place: Any, limits: Any, expected: Optional[str]) -> None:
     assert check(Plausibility(), place=place, settings=limits) == expected
 
 
@@ -121,9 +115,7 @@ def test_coordinates_outside_the_settings_range_are_doubted(
     [(3600, SEATTLE, None), (60, SEATTLE, "jump"), (36000, TOKYO, None), (3600, TOKYO, "jump")],
     ids=["an hour to the next city", "a minute to the next city", "ten hours across", "an hour across"],
 )
-def test_move_faster_than_the_settings_speed_is_doubted(
-    seconds: float, place: Any, expected: Optional[str]
-) -> None:
+def test_move_faster_than_the_settings_speed_is_doubted(seconds: float, place: Any, expected: Optional[str]) -> None:
     # Given a book in Vancouver
     plausible = Plausibility()
     assert check(plausible, place=VANCOUVER) is None

@@ -50,11 +50,7 @@ PHASE_S = 18.54
 
 
 def times_of(world, genre):
-    return [
-        at
-        for at, e in world.effects
-        if isinstance(e, Publish) and decode(e.body).metadata.genre_type == genre
-    ]
+    return [at for at, e in world.effects if isinstance(e, Publish) and decode(e.body).metadata.genre_type == genre]
 
 
 def gaps(times):
@@ -311,9 +307,7 @@ def test_fallback_depths_are_marked_and_get_no_outcome(source, sample_source, wr
 
 
 def test_slow_down_that_helped_gets_its_outcome_on_its_own_point():
-    world = World(
-        brain=lambda ask: answer("slow_down" if ask.context.fictional_interval == 5 else "continue", 9, 12)
-    )
+    world = World(brain=lambda ask: answer("slow_down" if ask.context.fictional_interval == 5 else "continue", 9, 12))
     changed = START_NS + int((PHASE_S + 2) * 1e9)
     world.depths = lambda at_ns: 30 if at_ns < changed else 6
     world.start().run(PHASE_S + 60)
@@ -360,9 +354,7 @@ def test_pause_publishes_nothing_until_the_next_decision():
 
 def test_pause_that_is_renewed_goes_on_and_one_that_is_not_ends_by_itself():
     answers = iter([answer("pause")] * 4)
-    world = World(
-        brain=lambda ask: next(answers, None), changes={"max_pause_s": 40.0, "decision_deadline_s": 29.0}
-    )
+    world = World(brain=lambda ask: next(answers, None), changes={"max_pause_s": 40.0, "decision_deadline_s": 29.0})
     world.depths = lambda at_ns: 0
     world.start().run(PHASE_S + 100)
     assert [at for at in world.times(Publish) if PHASE_S + 1.1 < at] == []
@@ -435,9 +427,7 @@ def test_operators_intervals_are_set_once_and_recorded(orders, intervals, action
     world.run(12)
     again = World(saved=world.saved).start()
     again.control(serial=4, **orders)
-    assert again.rows("agent_reasoning") == [] and again.core._intervals == (
-        again.core._intervals.__class__(5, 10)
-    )
+    assert again.rows("agent_reasoning") == [] and again.core._intervals == (again.core._intervals.__class__(5, 10))
 
 
 def test_settings_anew_bring_intervals_within_their_bounds_and_reach_the_source():
@@ -563,9 +553,7 @@ def test_status_tells_rate_state_depth_and_last_action():
     world.depths = lambda at_ns: 3
     world.start().run(20)
     status = world.core.status(world.now())
-    assert status.line == (
-        "every 9 s/12 s, depth priority 3 fictional 3 non-fictional 3, last slow_down by claude"
-    )
+    assert status.line == ("every 9 s/12 s, depth priority 3 fictional 3 non-fictional 3, last slow_down by claude")
     assert status.fields == {"unconfirmed": 0, "paused": False, "held": False}
 
 
@@ -626,9 +614,7 @@ def test_process_that_dies_after_any_effect_loses_nothing_and_keeps_every_id():
         # When another goes on from what was saved
         second = lived(None, saved, 100.0)
         # Then each line was confirmed under the id that belongs to it
-        books = {
-            decode(e.body).payload.entity_id: e.message_id for w in (first, second) for e in w.of(Publish)
-        }
+        books = {decode(e.body).payload.entity_id: e.message_id for w in (first, second) for e in w.of(Publish)}
         assert books == {f"book_{n}": line_id(n) for n in range(len(GENRES))}
         assert set(saved["confirmed"]) == set(books.values())
         state = saved["feed"]
@@ -648,9 +634,7 @@ def test_position_that_was_saved_is_not_published_again():
             st.tuples(st.just("run"), st.floats(0, 40)),
             st.tuples(st.just("link"), st.sampled_from([(True, False), (True, True), (False, False)])),
             st.tuples(st.just("outcome"), st.sampled_from(["ok", "returned", "nacked"])),
-            st.tuples(
-                st.just("answer"), st.sampled_from(["continue", "slow_down", "speed_up", "pause", None])
-            ),
+            st.tuples(st.just("answer"), st.sampled_from(["continue", "slow_down", "speed_up", "pause", None])),
             st.tuples(st.just("control"), st.tuples(st.booleans(), st.booleans(), st.integers(1, 200))),
         ),
         max_size=14,
@@ -698,9 +682,7 @@ def test_first_wakes_are_armed_at_start_and_dropped_at_stop():
     world = World().start()
     armed = {effect.name for effect in world.of(Wake) if effect.at is not None}
     assert armed == {"decide", "publish:fictional", "publish:non-fictional"}
-    dropped = {
-        effect.name for effect in world.event("on_stop") if isinstance(effect, Wake) and effect.at is None
-    }
+    dropped = {effect.name for effect in world.event("on_stop") if isinstance(effect, Wake) and effect.at is None}
     assert {"decide", "publish:fictional", "publish:non-fictional"} <= dropped
 
 

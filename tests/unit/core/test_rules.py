@@ -80,9 +80,7 @@ def test_rate_when_calm_again_returns_to_the_defaults_in_a_few_steps():
     reached = [(120, 120)]
     while reached[-1] != (5, 10) and len(reached) < 10:
         fictional, nonfictional = reached[-1]
-        decision = rules.decide_rate(
-            rate_context(fictional_interval=fictional, nonfictional_interval=nonfictional)
-        )
+        decision = rules.decide_rate(rate_context(fictional_interval=fictional, nonfictional_interval=nonfictional))
         assert decision.action == "speed_up"
         reached.append(intervals(decision))
 
@@ -210,9 +208,7 @@ PEERS = st.lists(
     paused=st.booleans(),
     expired_per_minute=st.none() | st.floats(0, 1e4),
 )
-def test_rate_in_any_state_moves_in_its_direction_within_the_bounds(
-    fictional, nonfictional, priority, **changes
-):
+def test_rate_in_any_state_moves_in_its_direction_within_the_bounds(fictional, nonfictional, priority, **changes):
     context = rate_context(fictional, nonfictional, priority, **changes)
     before = (context.fictional_interval, context.nonfictional_interval)
 
@@ -226,9 +222,7 @@ def test_rate_in_any_state_moves_in_its_direction_within_the_bounds(
     elif decision.action == "speed_up":
         assert max(moved) <= 0
         assert min(moved) < 0
-        assert all(
-            after >= default for after, default, step in zip(intervals(decision), (5, 10), moved) if step
-        )
+        assert all(after >= default for after, default, step in zip(intervals(decision), (5, 10), moved) if step)
         assert not expired(context)
         assert all(facts.depth is not None for facts in context.queues.values())
     else:

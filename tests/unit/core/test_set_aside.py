@@ -54,9 +54,7 @@ def sent(asides: SetAsides, mono: float = 0.0) -> List[Publish]:
 
 def test_publish_carries_the_original_body_and_says_what_is_wrong() -> None:
     # Given
-    one = item(
-        content_type="text/plain", message_id="their-id", expiration_ms="30000", headers={"trace": "abc"}
-    )
+    one = item(content_type="text/plain", message_id="their-id", expiration_ms="30000", headers={"trace": "abc"})
     # When
     (publish,) = sent(ready(one))
     # Then
@@ -120,16 +118,12 @@ VALUES = st.recursive(
     | st.text(st.characters())
     | st.binary()
     | st.just(datetime(2026, 1, 1, tzinfo=timezone.utc)),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=5), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=5), inner, max_size=3),
     max_leaves=10,
 )
 
 
-@given(
-    st.dictionaries(st.text("abcXYZ-", min_size=1, max_size=20), VALUES, max_size=5), st.text(st.characters())
-)
+@given(st.dictionaries(st.text("abcXYZ-", min_size=1, max_size=20), VALUES, max_size=5), st.text(st.characters()))
 def test_any_headers_and_reason_become_what_the_client_can_encode(theirs: Any, reason: str) -> None:
     # Given, when
     headers = headers_of(now(), item(headers=theirs), Verdict(REJECTED, "malformed", reason * 100))
@@ -231,7 +225,5 @@ def test_forget_drops_what_is_pending(unsent_only: bool, left: int) -> None:
 
 
 def test_header_text_without_anything_to_say_is_left_out() -> None:
-    found: Optional[str] = headers_of(now(), Item(BENCH.delivery(message(1)), now()), MALFORMED).get(
-        "x-reasond-by"
-    )
+    found: Optional[str] = headers_of(now(), Item(BENCH.delivery(message(1)), now()), MALFORMED).get("x-reasond-by")
     assert found is None

@@ -21,9 +21,7 @@ def test_trend_of_a_steady_rise_is_its_slope_a_minute():
     assert trends.trend_per_minute(run([0, 1, 2, 3])) == pytest.approx(12.0)
 
 
-@pytest.mark.parametrize(
-    "depths", [[], [1], [1, 9], [None, 4, None, 5]], ids=["none", "one", "two", "two known"]
-)
+@pytest.mark.parametrize("depths", [[], [1], [1, 9], [None, 4, None, 5]], ids=["none", "one", "two", "two known"])
 def test_trend_of_fewer_than_three_samples_is_unknown(depths):
     assert trends.trend_per_minute(run(depths)) is None
 

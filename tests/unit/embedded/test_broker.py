@@ -20,9 +20,7 @@ def at(mono: float) -> Now:
 
 
 def message(text: str, key: str = topology.FICTIONAL, ttl_ms: Any = None) -> Stored:
-    return Stored(
-        text.encode(), topology.EXCHANGE, key, expiration_ms=None if ttl_ms is None else str(ttl_ms)
-    )
+    return Stored(text.encode(), topology.EXCHANGE, key, expiration_ms=None if ttl_ms is None else str(ttl_ms))
 
 
 def bodies(broker: EmbeddedBroker, now: Now, queue: str) -> List[str]:
@@ -86,14 +84,10 @@ class Flow(RuleBasedStateMachine):
     def every_message_is_in_exactly_one_place(self) -> None:
         now = at(self.mono)
         ready = [
-            body
-            for queue in topology.MAIN_QUEUES + (topology.EXPIRED,)
-            for body in bodies(self.broker, now, queue)
+            body for queue in topology.MAIN_QUEUES + (topology.EXPIRED,) for body in bodies(self.broker, now, queue)
         ]
         held = [body for tags in self.held.values() for body in tags.values()]
-        assert sorted(ready + held + self.acked, key=int) == [
-            str(number) for number in range(1, self.sent + 1)
-        ]
+        assert sorted(ready + held + self.acked, key=int) == [str(number) for number in range(1, self.sent + 1)]
         assert self.broker.conserved()
 
     @invariant()
@@ -138,9 +132,7 @@ def test_consumers_of_one_queue_are_served_in_turn() -> None:
     broker = EmbeddedBroker(at(0))
     got: Dict[str, List[str]] = {"a": [], "b": []}
     for name in got:
-        channel = broker.channel(
-            lambda tag, queue, stored, name=name: got[name].append(stored.body.decode()), print
-        )
+        channel = broker.channel(lambda tag, queue, stored, name=name: got[name].append(stored.body.decode()), print)
         channel.consume(at(0), topology.FICTIONAL, 10)
     for number in range(4):
         broker.publish(at(0), message(str(number)))
