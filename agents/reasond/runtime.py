@@ -264,7 +264,7 @@ class AgentProcess:
             self._problems.pop(source, None)
 
     def _brain_answered(self, answer: Any) -> None:
-        """Say when the brain can't decide, and when it can again (design.md, rule 6)."""
+        """Say when the brain can't decide, and when it can again."""
         away = isinstance(answer, Failure) and answer.reason not in ANSWERED_ALL_THE_SAME
         self._problem(self._brain.name, answer.reason + ", deciding by rules" if away else "")
 

@@ -1,6 +1,6 @@
 """Points on their way to InfluxDB, kept in files so that they survive a crash and InfluxDB's absence.
 
-Used by the InfluxDB adapter (design.md, rule 5). `append` only hands lines over: one daemon thread of the
+Used by the InfluxDB adapter. `append` only hands lines over: one daemon thread of the
 spool writes them to the kernel at once and syncs them each second, so that a SIGKILL costs what came in
 within the last moments and a power cut at most a second.
 
@@ -34,7 +34,7 @@ LANES: Tuple[str, ...] = ("keep", "raw")
 """In the order in which they are sent; after a batch of one the other has its turn, so that neither starves."""
 
 SYNC_PERIOD_S = 1.0
-"""Design.md, rule 5: at most one second is lost."""
+"""Between two syncs: at most one second of points is lost (docs/decisions/0012)."""
 
 # Long enough that a burst becomes one write(2), short against the second that may be lost.
 LINGER_S = 0.02
