@@ -1,8 +1,8 @@
 """InfluxDB 2 as the agents use it: points out through the spool, questions in by Flux.
 
 Used by the runtime, the observer and the commands. influxdb-client carries raw line protocol and queries;
-its own retries and batching stay off, as they would lose points at a stop. It is imported with the first connection only: it costs 33 MB and up to half a second, which a command without a
-store shouldn't pay.
+its own retries and batching stay off, as they would lose points at a stop. It is imported with the
+first connection only: it costs 33 MB and up to half a second, which a command without a store shouldn't pay.
 """
 
 import contextlib
