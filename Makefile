@@ -6,7 +6,7 @@ MINUTES ?= 10
 DEMO_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo check lint format test acceptance bench-flow reference lock clean-cache
+.PHONY: help setup demo check lint format test test-faults test-hosts acceptance bench-flow reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ format: ## format the Python code and fix what ruff can fix
 
 test: ## everything this machine allows, on Python 3.8 and the newest, with real services
 	@scripts/run-tests test
+
+test-faults: ## services and agents killed, frozen and filled up under load (about 4 minutes)
+	@scripts/run-tests faults
+
+test-hosts: ## the units of systemd/ on a real systemd host, as root (about 4 minutes)
+	@scripts/run-tests hosts
 
 acceptance: ## run the whole system for MINUTES=10 and judge it by its own records
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.acceptance --minutes $(MINUTES)

@@ -68,6 +68,8 @@ class _Question(Struct):
     began: float
     context: RateContext
     asked: bool = False
+    # The operator set a rate meanwhile: the answer is about one that is no longer in force.
+    overtaken: bool = False
 
 
 class _Schedule(Struct):
@@ -434,7 +436,7 @@ class PublisherCore:
             decision, brain = answer.decision, answer.brain
         else:
             decision, brain = rules.decide_rate(question.context), records.FALLBACK_BRAIN
-        acting = acting and not self._control.shadow
+        acting = acting and not self._control.shadow and not question.overtaken
         before = self._intervals
         disposed = pacing.dispose(decision, before, self._bounds)
         missing = self._why_unmeasurable(question)
@@ -460,6 +462,8 @@ class PublisherCore:
             return outcome.FALLBACK_DEPTHS
         if self._control.hold:
             return outcome.HELD
+        if question.overtaken:
+            return outcome.OPERATOR
         return outcome.NOT_PUBLISHING if self._outbox.stall else ""
 
     def _act(self, now: Now, disposed: pacing.Disposed, brain: str, reasoning: str) -> List[Effect]:
@@ -510,6 +514,8 @@ class PublisherCore:
         effects = self._ordered(
             now, _direction(current, held), held, reasoning, "" if held == wanted else "clamped to the bounds"
         )
+        if self._question is not None:
+            self._question.overtaken = True
         if held != current:
             self._hindsight.changed(now)
             self._set_intervals(held, OPERATOR)

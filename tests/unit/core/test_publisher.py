@@ -430,6 +430,20 @@ def test_operators_intervals_are_set_once_and_recorded(orders, intervals, action
     assert again.rows("agent_reasoning") == [] and again.core._intervals == (again.core._intervals.__class__(5, 10))
 
 
+def test_order_given_while_a_question_is_open_is_not_undone_by_its_answer():
+    # Given a question that nobody has answered yet
+    world = World().start().run(PHASE_S + 2)
+    ask = last(world.of(Ask))
+    # When the operator sets a rate, and then the answer comes
+    world.control(serial=1, fictional_interval=60)
+    world.event("on_decision", ask.ask_id, answer("speed_up", 4, 8))
+    # Then the operator's rate stands, and the decision is recorded as not acted on
+    row = last(world.rows("agent_reasoning"))
+    assert (row.fields["decision_id"], row.fields["acted"]) == (ask.ask_id, False)
+    assert row.fields["outcome_missing"] == "operator"
+    assert world.core._intervals.fictional == 60
+
+
 def test_settings_anew_bring_intervals_within_their_bounds_and_reach_the_source():
     world = World().start().run(1)
     fresh = settings(min_interval_s=8, max_interval_s=9)
