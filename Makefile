@@ -4,9 +4,11 @@ SHELL := /bin/bash
 
 MINUTES ?= 10
 DEMO_ARGS ?=
+INVENTORY ?= local
+DEPLOY_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo check lint format test test-faults test-hosts acceptance bench-flow reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +20,9 @@ setup: ## make the virtual environments (a minute, once; the other targets do it
 demo: ## see the agents work, without a broker, a key or root (DEMO_ARGS=... for options)
 	@echo "reasond demo; the first time its virtual environment is made, which takes about a minute" >&2
 	@scripts/in-venv runtime reasond demo $(DEMO_ARGS)
+
+deploy: ## install everything on the hosts of INVENTORY=local, by Ansible (DEPLOY_ARGS=... for options)
+	@scripts/in-venv ansible env --chdir=ansible ansible-playbook -i inventories/$(INVENTORY) site.yml $(DEPLOY_ARGS)
 
 check: ## lint, types, import rules, unit and contract tests: offline, under a minute
 	@scripts/run-tests check

@@ -148,7 +148,8 @@ class WholeHost:
         secrets = f"RABBITMQ_PASS='{AGENT_PASSWORD}'\nANTHROPIC_API_KEY={API_KEY}\n"
         host.write("/etc/reasond/secrets.env", secrets, 0o600)
         setup = f"RABBITMQ_MANAGEMENT_USER=reasond-setup\nRABBITMQ_MANAGEMENT_PASS={SETUP_PASSWORD}\n"
-        host.write("/etc/reasond/setup.env", f"{setup}INFLUXDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\n", 0o600)
+        host.write("/etc/reasond/rabbitmq-setup.env", setup, 0o600)
+        host.write("/etc/reasond/influxdb-setup.env", f"INFLUXDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\n", 0o600)
 
     # Asking
 
