@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
 import pytest
 
-from tests.testbed.nspawn import CGROUPS, ROOT, Room
+from tests.testbed import nspawn
+from tests.testbed.nspawn import CGROUPS, ROOT, CommandFailed, Host, Room
+from tests.testbed.provide import layers_or_skip
 from tests.testbed.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -62,3 +64,59 @@ def test_hosts_reach_each_other_until_the_link_is_cut(room: Room) -> None:
     assert "100% packet loss" in first.run("ping", "-c1", "-W1", second.address, check=False)
     second.power_cut()
     first.power_cut()
+
+
+def reached(source: Host, target: Host) -> bool:
+    return " 0% packet loss" in source.run("ping", "-c1", "-W1", target.address, check=False)
+
+
+@pytest.fixture
+def three(room: Room) -> Iterator[List[Host]]:
+    hosts = [room.host(name, room.layers[-1:]) for name in ("cut1", "cut2", "cut3")]
+    for host in hosts:
+        host.power_on()
+    yield hosts
+    for host in hosts:
+        room.discard(host)
+
+
+@pytest.mark.parametrize("way", ["this machine's", "isolated"])
+def test_partition_cuts_two_hosts_off_from_each_other_only(
+    room: Room, three: List[Host], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "isolated":
+        monkeypatch.setattr(nspawn, "_bridge_filtered", lambda: False)
+    first, second, third = three
+
+    with room.partition(first, second):
+        cut = {(a.name, b.name) for a in three for b in three if a is not b and not reached(a, b)}
+
+    assert cut == {("cut1", "cut2"), ("cut2", "cut1")}
+    assert reached(first, second)
+
+
+def test_host_of_another_debian_stands_on_the_same_bridge(room: Room) -> None:
+    older = room.host("deb11", room.layers[-1:])
+    newer = room.host("deb12", layers_or_skip("base", "bookworm"))
+    assert [older.power_on(), newer.power_on()] == ["running", "running"]
+
+    assert reached(older, newer)
+    assert [host.sh(". /etc/os-release; echo $VERSION_ID").strip() for host in (older, newer)] == ["11", "12"]
+    room.discard(older)
+    room.discard(newer)
+
+
+def test_bound_folder_is_seen_and_read_only_and_ssh_lets_root_in(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("from outside")
+    host = room.host("bound", room.layers[-1:])
+    host.bind(tmp_path, "/srv/outside")
+    host.power_on()
+
+    options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"]
+    command = ["ssh", "-i", str(host.ssh_key), *options, f"root@{host.address}", "cat /srv/outside/word"]
+    told = subprocess.run(command, stdout=subprocess.PIPE, timeout=30, check=True)
+
+    assert told.stdout == b"from outside"
+    with pytest.raises(CommandFailed, match="Read-only"):
+        host.sh("echo changed > /srv/outside/word")
+    room.discard(host)

@@ -27,6 +27,9 @@ CONTROLLERS = ("unified", "systemd", "memory", "cpu", "cpuacct", "pids", "blkio"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 RECORD = "room.json"
 BRIDGE_PREFIX = "rsnd"
+# Whether iptables sees what passes between two ports of a bridge.
+BRIDGE_FILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+SSH_KEY = "id_ed25519"
 BOOT_SECONDS = 120
 COMMAND_SECONDS = 60
 GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,10 +85,12 @@ class Host:
         self.name = name
         self.machine = f"{room.token}-{name}"
         self.address = address
+        self.ssh_key = room.ssh_key
         self.folder = room.folder / name
         self.root = self.folder / "root"
         self.console = self.folder / "console.log"
         self._room = room
+        self._binds: List[str] = []
         self._launcher: Optional[subprocess.Popen[bytes]] = None
 
     # Before it is switched on
@@ -96,6 +101,10 @@ class Host:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         target.chmod(mode)
+
+    def bind(self, source: Path, target: str) -> None:
+        """Show a folder of this machine in the host, read-only, from its next start on."""
+        self._binds.append(f"--bind-ro={source}:{target}")
 
     def run_offline(self, script: str, outside: Path, timeout: float = 120) -> str:
         """Run a shell script in the host's tree before it is switched on; `outside` is shown to it as /mnt."""
@@ -111,7 +120,7 @@ class Host:
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "0" if self._room.limits else "1"}
         command = ["systemd-nspawn", "--quiet", f"--directory={self.root}", "--boot", "--register=no", "--keep-unit"]
         command += [f"--machine={self.machine}", f"--hostname={self.name}", "--resolv-conf=off", "--link-journal=no"]
-        command += [f"--network-bridge={self._room.bridge}"]
+        command += [f"--network-bridge={self._room.bridge}", *self._binds]
         cgroups = " ".join(str(folder) for folder in self._room.make_cgroups(self.name))
         with self.console.open("ab") as console:
             self._launcher = subprocess.Popen(
@@ -197,7 +206,10 @@ class Room:
     """A bridge, its NAT, and the hosts on it. Needs root."""
 
     def __init__(self, layers: Sequence[Path], *, limits: bool = False) -> None:
-        """Given the layers of each host, topmost first; `limits`: memory and task limits are enforced in them."""
+        """Given the layers of a host, topmost first; `limits`: memory and task limits are enforced in them.
+
+        `ssh_key` is the private key's file that lets root into every host.
+        """
         self.layers = list(layers)
         self.limits = limits
         # Interface names have 15 characters: "vb-", this, a dash and the host's name.
@@ -207,25 +219,67 @@ class Room:
         self.folder = Path(tempfile.mkdtemp(prefix="reasond-hosts-", dir="/var/tmp"))
         self.subnet = _free_subnet()
         self.hosts: Dict[str, Host] = {}
+        self.ssh_key = self.folder / SSH_KEY
+        self._partitions = 0
+        self._addresses = (f"{self.subnet}.{number}" for number in range(10, 255))
         record = {"bridge": self.bridge, "subnet": self.subnet, "cgroup": self.cgroup}
         record["forwarding"] = FORWARDING.read_text().strip()
         (self.folder / RECORD).write_text(json.dumps(record))
         command = [sys.executable, "-m", "tests.testbed.nspawn", str(self.folder)]
         self._guardian = subprocess.Popen(command, cwd=str(ROOT), stdin=subprocess.PIPE, start_new_session=True)
         self._make_network()
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.token, "-f", str(self.ssh_key))
 
-    def host(self, name: str) -> Host:
-        """Add a host with the next address, switched off; up to 6 characters of name."""
+    def host(self, name: str, layers: Sequence[Path] = ()) -> Host:
+        """Add a host with the next address, switched off; up to 6 characters of name.
+
+        It is made of the room's layers unless others are given, of another Debian say.
+        """
         assert len(name) <= 6, "the interface's name would be too long"
-        host = Host(self, name, f"{self.subnet}.{len(self.hosts) + 10}")
+        host = Host(self, name, next(self._addresses))
         for part in ("upper", "work", "root"):
             (host.folder / part).mkdir(parents=True)
-        lower = ":".join(map(str, self.layers))
+        lower = ":".join(map(str, layers or self.layers))
         options = f"lowerdir={lower},upperdir={host.folder / 'upper'},workdir={host.folder / 'work'}"
         _run("mount", "-t", "overlay", "overlay", "-o", options, str(host.root))
         self._furnish(host)
         self.hosts[name] = host
         return host
+
+    def discard(self, host: Host) -> None:
+        """Switch a host off and remove all of it; its name is free again."""
+        if host.leader():
+            host.power_cut()
+        _run("umount", "--lazy", str(host.root))
+        shutil.rmtree(str(host.folder))
+        del self.hosts[host.name]
+
+    @contextlib.contextmanager
+    def partition(self, first: Host, second: Host) -> Iterator[None]:
+        """Cut two hosts off from each other as long as the block runs; both still reach the rest.
+
+        What was connected hangs, as nothing is refused. Blocks may be nested where iptables filters bridges
+        (with Docker's or Kubernetes' br_netfilter), otherwise only one can be open.
+        """
+        cut = self._filter if _bridge_filtered() else self._isolate
+        cut(first, second, True)
+        self._partitions += 1
+        try:
+            yield
+        finally:
+            self._partitions -= 1
+            cut(first, second, False)
+
+    def _filter(self, first: Host, second: Host, cut: bool) -> None:
+        for source, target in ((first.address, second.address), (second.address, first.address)):
+            rule = ["FORWARD", "-s", source, "-d", target, "-j", "DROP"]
+            _run("iptables", "-w", "-I" if cut else "-D", *rule)
+
+    def _isolate(self, first: Host, second: Host, cut: bool) -> None:
+        # An isolated port of a bridge reaches no other isolated one.
+        assert not self._partitions, "two partitions at once need br_netfilter"
+        for host in (first, second):
+            _run("bridge", "link", "set", "dev", f"vb-{host.machine}", "isolated", "on" if cut else "off")
 
     def close(self) -> None:
         """Undo everything."""
@@ -263,6 +317,8 @@ class Room:
         host.write("/etc/resolv.conf", Path("/etc/resolv.conf").read_text())
         network = f"[Match]\nName=host0\n[Network]\nAddress={host.address}/24\nGateway={self.subnet}.1\n"
         host.write("/etc/systemd/network/10-host0.network", network)
+        host.write("/root/.ssh/authorized_keys", self.ssh_key.with_suffix(".pub").read_text(), 0o600)
+        (host.root / "root" / ".ssh").chmod(0o700)
         (host.root / "var" / "log" / "journal").mkdir(exist_ok=True)
         if self.limits:
             host.write("/etc/systemd/system/limits.service", LIMITS_SERVICE)
@@ -289,6 +345,10 @@ def _rules(bridge: str, subnet: str) -> List[Tuple[str, str, List[str]]]:
     ]
 
 
+def _bridge_filtered() -> bool:
+    return BRIDGE_FILTER.exists() and BRIDGE_FILTER.read_text().strip() == "1"
+
+
 def _hierarchies() -> List[Path]:
     mounted = [CGROUPS / name for name in CONTROLLERS if (CGROUPS / name / "cgroup.procs").exists()]
     return mounted or [CGROUPS]
@@ -303,6 +363,15 @@ def _pids(cgroup: str) -> Iterator[int]:
     yield from sorted(pid for pid in seen if pid)
 
 
+def _remove_rules(bridge: str, subnet: str) -> None:
+    for table, chain, rule in _rules(bridge, subnet):
+        _run("iptables", "-w", "-t", table, "-D", chain, *rule, check=False)
+    # A partition's, when the run was killed in it.
+    for added in _run("iptables", "-w", "-S", "FORWARD", check=False).splitlines():
+        if f" {subnet}." in added:
+            _run("iptables", "-w", "-D", *added.split()[1:], check=False)
+
+
 def undo(folder: Path) -> None:
     """Take away all that the room in this folder made, whatever state it was left in; safe to call twice."""
     record_file = folder / RECORD
@@ -312,8 +381,7 @@ def undo(folder: Path) -> None:
     wait_until(lambda: _killed(record["cgroup"]), what="the hosts' end", timeout_seconds=COMMAND_SECONDS)
     for root in folder.glob("*/root"):
         _run("umount", "--lazy", str(root), check=False)
-    for table, chain, rule in _rules(record["bridge"], record["subnet"]):
-        _run("iptables", "-w", "-t", table, "-D", chain, *rule, check=False)
+    _remove_rules(record["bridge"], record["subnet"])
     _run("ip", "link", "delete", record["bridge"], check=False)
     if record["forwarding"] == "0" and BRIDGE_PREFIX not in _run("ip", "-brief", "link"):
         FORWARDING.write_text("0")

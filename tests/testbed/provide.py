@@ -5,17 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
-
-import pytest
+from typing import List, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-# A cold build of influxd takes 5 minutes on two cores.
+# A cold build of influxd or Grafana takes 5 minutes on two cores.
 GET_SECONDS = 1800
 
 
 class Provided(NamedTuple):
-    """The program's path, or the reason why there is none on this machine."""
+    """What the script prints, a path or several, or the reason why there is none on this machine."""
 
     path: str
     reason: str
@@ -26,11 +24,15 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() in ("true", "1")
 
 
+class Missing(Exception):
+    """This machine can't provide it; the message says why."""
+
+
 @functools.lru_cache(maxsize=None)
-def provided(service: str) -> Provided:
+def provided(service: str, *arguments: str) -> Provided:
     """Run the service's script once and return its answer."""
     script = ROOT / "scripts" / f"get-{service}"
-    done = subprocess.run([str(script)], capture_output=True, timeout=GET_SECONDS, check=False)
+    done = subprocess.run([str(script), *arguments], capture_output=True, timeout=GET_SECONDS, check=False)
     told = done.stderr.decode(errors="replace")
     if done.returncode == 0:
         sys.stderr.write(told)
@@ -39,9 +41,31 @@ def provided(service: str) -> Provided:
     return Provided("", reason)
 
 
-def path_or_skip(service: str) -> str:
-    """Return the program's path; skip the test with the reason, or fail it in CI."""
-    answer = provided(service)
+def needed(service: str, *arguments: str) -> str:
+    """Return the script's answer; raises Missing with its reason."""
+    answer = provided(service, *arguments)
     if not answer.path:
-        (pytest.fail if in_ci() else pytest.skip)(answer.reason)
+        raise Missing(answer.reason)
     return answer.path
+
+
+def host_layers(topmost: str, suite: str) -> List[Path]:
+    """Return the folders that a host of this Debian is made of, from the named layer down; raises Missing."""
+    return [Path(line) for line in needed("nspawn", topmost, "--suite", suite).splitlines()]
+
+
+def path_or_skip(service: str, *arguments: str) -> str:
+    """Return the script's answer; skip the test with the reason, or fail it in CI."""
+    # Molecule's hosts are made without pytest.
+    import pytest
+
+    try:
+        return needed(service, *arguments)
+    except Missing as err:
+        (pytest.fail if in_ci() else pytest.skip)(str(err))
+        raise
+
+
+def layers_or_skip(topmost: str, suite: str) -> List[Path]:
+    """Return what `host_layers` does; skip the test with the reason, or fail it in CI."""
+    return [Path(line) for line in path_or_skip("nspawn", topmost, "--suite", suite).splitlines()]
