@@ -162,6 +162,10 @@ class Driver:
         """Pass the order to stop."""
         self._event("on_stop")
 
+    def cut_off(self) -> None:
+        """Pass the end of the time to stop in."""
+        self._event("on_cut_off")
+
     def _event(self, name: str, *args: Any) -> None:
         assert self._shell is not None, "attach a shell first"
         now = self._shell.now()

@@ -30,6 +30,7 @@ from reasond.core.consumer import ConsumerCore
 from reasond.core.effects import Failure
 from reasond.core.monitor import MonitorCore
 from reasond.core.publisher import PublisherCore
+from reasond.core.records import heartbeat_row
 from reasond.decisions import AgentType
 from reasond.driver import Driver
 from reasond.errors import ReasondError
@@ -236,11 +237,13 @@ class AgentProcess:
             return
         if not self._core.stopped():
             self._log.say("warning", "stopped_with_work_in_hand", {})
+            # A handler that ends while the links close is not acknowledged, and so must not count as done.
+            self._driver.cut_off()
         self._links.close()
         self._await_closed(time.monotonic() + FLUSH_DEADLINE_S)
 
     def _await_closed(self, deadline: float) -> None:
-        if not self._links.closed and time.monotonic() < deadline:
+        if not (self._links.closed and self._core.stopped()) and time.monotonic() < deadline:
             self._ioloop.call_later(STOP_POLL_S, lambda: self._await_closed(deadline))
             return
         self._writer.close(FLUSH_DEADLINE_S)
@@ -302,7 +305,6 @@ class AgentProcess:
         status = self._core.status(now)
         degraded = self._degraded()
         fields: Dict[str, Any] = {
-            "up": 1,
             "pid": os.getpid(),
             "memory_bytes": _resident_bytes(),
             "uptime_s": now.mono - self._started,
@@ -317,8 +319,7 @@ class AgentProcess:
             "state": status.line,
         }
         fields.update(status.fields)
-        tags = {"agent_id": self._agent_id, "agent_type": self._type}
-        self._writer.write((self._stamper.row("agent_health", tags, fields, now.wall_ns),))
+        self._writer.write((heartbeat_row(self._stamper, self._agent_id, self._type, fields, now.wall_ns),))
         self._ioloop.call_later(self._settings.process.heartbeat_s, self._heartbeat)
 
 

@@ -29,16 +29,21 @@ def results() -> Dict[str, List[Result]]:
             return {policy: future.result() for policy, future in runs.items()}
 
 
-def test_every_success_criterion_of_the_specification_holds(results):
-    failed = ["{}: {}".format(result.name, result.figures) for result in results["sensible"] if not result.holds]
+def told(results: List[Result]) -> Dict[str, str]:
+    """Print every criterion's figures; give those that don't hold, by name."""
+    for result in results:
+        print(f"{result.name}: {'' if result.holds else 'NOT MET: '}{result.figures}")
+    return {result.name: result.figures for result in results if not result.holds}
 
-    for result in results["sensible"]:
-        print("{}: {}".format(result.name, result.figures))
-    assert not failed, "\n".join(failed)
+
+def test_every_success_criterion_of_the_specification_holds(results):
+    assert told(results["sensible"]) == {}
 
 
 def test_with_an_inverted_stand_in_the_run_fails_where_it_must(results):
-    failed = {result.name for result in results["inverted"] if not result.holds}
+    failed = told(results["inverted"])
 
     assert "publishers slowed under load and came back" in failed
-    assert not failed & {"all seven agents alive to the end", "nothing lost", "tokens equal the API's own log"}
+    # What the model decides must never break these
+    unbreakable = ("all seven agents alive to the end", "nothing lost", "tokens equal the API's own log")
+    assert {name: failed[name] for name in unbreakable if name in failed} == {}

@@ -1,5 +1,6 @@
 """An agent's life as a process on real services: start, notifications, reload, stop, services that go away."""
 
+import json
 import signal
 import time
 
@@ -68,9 +69,17 @@ def test_agent_from_start_to_stop_tells_systemd_in_order(start, environ, kind, f
     assert "Traceback" not in agent.log
 
 
-def test_agent_stopped_in_mid_work_loses_no_message(start, environ, vhost, rabbitmq, influxd, bucket):
+@pytest.mark.parametrize(
+    "handler_ms, in_time",
+    # What is in hand (16 messages on one thread) takes about 5 s, or far more than the stop has.
+    [("300", True), ("900", False)],
+    ids=["all in hand handled", "cut off in hand"],
+)
+def test_agent_stopped_in_mid_work_loses_no_message(
+    start, environ, vhost, rabbitmq, influxd, bucket, handler_ms, in_time
+):
     fill(rabbitmq, vhost, "fictional", 40)
-    agent = start("consumer", {**environ, "CONSUMER_HANDLER_DURATION_MS": "300", "CONSUMER_HANDLER_THREADS": "1"})
+    agent = start("consumer", {**environ, "CONSUMER_HANDLER_DURATION_MS": handler_ms, "CONSUMER_HANDLER_THREADS": "1"})
     wait_until(
         lambda: count(influxd, bucket, "consumer_metrics", "messages_consumed") >= 3,
         what="the first messages",
@@ -80,9 +89,13 @@ def test_agent_stopped_in_mid_work_loses_no_message(start, environ, vhost, rabbi
     status, seconds = agent.stop()
 
     assert (status, seconds < STOP_S) == (0, True)
+    assert in_time or "stopped_with_work_in_hand" in agent.log
     consumed = count(influxd, bucket, "consumer_metrics", "messages_consumed")
     assert 3 <= consumed < 40
     wait_until(lambda: waiting(environ) == 40 - consumed, what="the rest in the queue", timeout_seconds=SOON_S)
+    # And the next process finds nothing that one before it died with
+    journal = json.loads(next((agent.folder.parent / "state").rglob("in_hand.state.json")).read_text())
+    assert journal["sights"] == {}
 
 
 def test_agent_that_is_stopped_while_the_broker_is_away_ends_in_time(start, environ):

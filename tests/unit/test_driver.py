@@ -88,6 +88,7 @@ def test_recorder_gets_event_time_arguments_and_effects():
         ("control", "on_control", (None,)),
         ("settings", "on_settings", (None,)),
         ("stop", "on_stop", ()),
+        ("cut_off", "on_cut_off", ()),
     ],
 )
 def test_each_way_in_reaches_its_event(method, event, args):

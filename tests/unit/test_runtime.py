@@ -257,6 +257,26 @@ def test_second_agent_of_one_identity_is_refused(make):
         make()
 
 
+def test_stop_with_work_in_hand_is_cut_off_before_the_links_close(make, monkeypatch):
+    # Given a consumer with a handler that doesn't end
+    monkeypatch.setattr(runtime, "DRAIN_DEADLINE_S", 0.2)
+    process = make("consumer")
+    order = []
+    core, driver, links = process._core, process._driver, process._links
+    monkeypatch.setattr(core, "stopped", lambda: "cut off" in order)
+    monkeypatch.setattr(driver, "cut_off", lambda: order.append("cut off"))
+    close = links.close
+    monkeypatch.setattr(links, "close", lambda: (order.append("closed"), close()))
+
+    # When it is stopped
+    status, seconds = run(process, (0.1, nothing))
+
+    # Then nothing that ends while the links close is taken for done
+    assert order == ["cut off", "closed"]
+    assert (status, 0.2 < seconds < STOP_S) == (0, True)
+    assert process._log.fields_of("stopped_with_work_in_hand") == [{}]
+
+
 def test_stop_asked_for_twice_is_one_stop(make):
     process = make()
 

@@ -76,6 +76,10 @@ class AgentCore(Protocol):
         """Begin to stop: take on nothing new, finish or give back what is in hand."""
         ...
 
+    def on_cut_off(self, now: Now) -> List[Effect]:
+        """Take the end of the time to stop in: the links close, so what ends from now on must not count."""
+        ...
+
     def stopped(self) -> bool:
         """Tell whether, after `on_stop`, nothing is left in hand."""
         ...

@@ -271,6 +271,11 @@ class ConsumerCore:
             self._intake.add_ready(unit)
         return self._finish(now)
 
+    def on_cut_off(self, now: Now) -> List[Effect]:
+        """Give everything back, also what the handler has: whoever acknowledges it counts it, and nothing died."""
+        self._drop([*self._not_begun(), *self._asides.forget(), *self._hand.abandon()])
+        return self._finish(now)
+
     def stopped(self) -> bool:
         """Tell whether, after `on_stop`, nothing is left in hand, unconfirmed or unsaved."""
         return self._stopping and self._cleaned and self._hand.quiet and not self._asides and not self._intake

@@ -162,6 +162,15 @@ class InHand:
             self._alone_until = None
         return items
 
+    def abandon(self) -> List[Item]:
+        """Drop what is handed out, and its trace in the journal: its end isn't heard any more; give what it was."""
+        items = self.handed_out()
+        self._running.clear()
+        self._messages -= len(items)
+        if items:
+            self._dirty = True
+        return items
+
     def handed_out(self) -> List[Item]:
         """Give the items whose handler runs."""
         return [item for run in self._running.values() for item in run.unit]

@@ -204,6 +204,10 @@ class MonitorCore:
         self._sampling = self._looking = None
         return effects + [Wake(name, None) for name in ("sample", "analyse", "look", "decide")]
 
+    def on_cut_off(self, now: Now) -> List[Effect]:
+        """Do nothing: a monitor has no messages in hand."""
+        return []
+
     def stopped(self) -> bool:
         """Tell whether, after `on_stop`, nothing is left in hand."""
         return self._stopping

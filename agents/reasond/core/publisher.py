@@ -236,6 +236,10 @@ class PublisherCore:
         effects += [Wake(name, None) for name in (_DECIDE, _DEADLINE, _PAUSE, hindsight.WAKE)]
         return self._armed(now, effects)
 
+    def on_cut_off(self, now: Now) -> List[Effect]:
+        """Do nothing: what the broker has not confirmed was not counted."""
+        return []
+
     def stopped(self) -> bool:
         """Tell whether, after `on_stop`, every message is confirmed and a feed's position is saved."""
         return self._stopping and not len(self._outbox) and not self._saving

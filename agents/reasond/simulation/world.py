@@ -17,6 +17,7 @@ from reasond.core.consumer import ConsumerCore
 from reasond.core.effects import Alarm, Ask, Handle, Look, Now, Save, Say
 from reasond.core.monitor import MonitorCore
 from reasond.core.publisher import PublisherCore
+from reasond.core.records import heartbeat_row
 from reasond.decisions import AgentType
 from reasond.driver import Driver, Recorder
 from reasond.embedded.broker import EmbeddedBroker
@@ -220,10 +221,9 @@ class SimulatedAgent:
     def _heartbeat(self) -> None:
         now = self.now()
         status = self.core.status(now)
-        fields: Dict[str, Any] = {"up": 1, "uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
+        fields: Dict[str, Any] = {"uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
         fields.update(status.fields, state=status.line, degraded=False, boot_id="simulated")
-        tags = {"agent_id": self.plan.agent_id, "agent_type": self.plan.agent_type}
-        self.write((self._stamper.row("agent_health", tags, fields, now.wall_ns),))
+        self.write((heartbeat_row(self._stamper, self.plan.agent_id, self.plan.agent_type, fields, now.wall_ns),))
         self._after(self.plan.settings.process.heartbeat_s, self._heartbeat)
 
 

@@ -821,6 +821,31 @@ def test_stop_finishes_what_is_in_hand_flushes_batches_and_gives_back_the_rest()
     assert bench.state["in_hand"]["sights"] == {}
 
 
+def test_cut_off_gives_back_what_is_in_hand_and_hears_no_more_of_it() -> None:
+    # Given a stop with one message, decided on, in the handler and a flagged one on its way to its queue
+    bench = Bench(sample_every=1)
+    bench.deliver(message(1))
+    bench.decide(answer("process"))
+    bench.deliver(message(2, at_ns=bench.wall_ns + 10**12))
+    bench.save()
+    bench.event("on_stop")
+    bench.save()
+    assert not bench.core.stopped()
+    # When its time is over
+    bench.event("on_cut_off")
+    bench.save()
+    # Then it has stopped, no process is said to have died with the message, and the decision tells what came of it
+    assert bench.core.stopped()
+    assert bench.state["in_hand"] == {"sights": {}, "open": []}
+    assert bench.point().fields["outcome_missing"] == NOT_HANDLED
+    # And what still ends counts as nothing: both messages come again
+    before = list(bench.effects)
+    bench.handle()
+    bench.confirm()
+    assert bench.effects == before
+    assert len(bench.out) == 2 and bench.metric_rows() == []
+
+
 def test_stop_with_nothing_in_hand_has_stopped_at_once() -> None:
     bench = Bench()
     bench.event("on_stop")

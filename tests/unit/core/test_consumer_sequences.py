@@ -163,6 +163,40 @@ def test_stop_after_any_sequence_ends_and_leaves_unsettled_what_has_not_begun(st
     assert bench.out == {}
 
 
+@SLOW
+@given(st.lists(STEPS.filter(lambda step: step is not _restart), max_size=25), st.integers(0, 5))
+def test_stop_cut_off_after_any_sequence_counts_nothing_more_and_no_death(steps: List[Step], further: int) -> None:
+    # Given any history without a crash, and a stop during which a little comes to its end
+    bench, back = Bench(**SETTINGS), []  # type: ignore[var-annotated]
+    for step in steps:
+        step(bench, back)
+    bench.event("on_stop")
+    for _ in range(further):
+        if bench.saves:
+            bench.save()
+        elif bench.handles:
+            bench.handle()
+    # When the time for it is over
+    bench.event("on_cut_off")
+    bench.save()
+    # Then it has stopped, and the journal says of no message that a process died with it
+    assert bench.core.stopped()
+    assert bench.state.get("in_hand", {"sights": {}})["sights"] == {}
+    # And whatever ends now settles and counts nothing
+    before = list(bench.effects)
+    while bench.handles:
+        bench.handle()
+    while bench.publishes:
+        bench.confirm()
+    assert bench.effects == before
+    # And another process brings the rest to its end
+    for delivery in bench.restart():
+        bench.deliver(delivery)
+    _redeliver(bench, back)
+    bench.settle_down()
+    assert bench.out == {}
+
+
 def _story(bench: Bench) -> None:
     """A run through every way a message can go."""
     bench.deliver(*[message(n, queue=QUEUES[n % 3], at_ns=bench.wall_ns) for n in range(1, 8)])

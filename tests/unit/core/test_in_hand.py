@@ -147,6 +147,22 @@ def test_forget_drops_what_is_not_handed_out_and_has_that_saved() -> None:
     assert hand.messages == 1
 
 
+def test_abandon_drops_what_is_handed_out_without_a_trace_in_the_journal() -> None:
+    # Given a suspect handed out, and one that waits
+    hand = InHand({"sights": {"id-1": 1}})
+    hand.choose(now(), unit(1, deaths=1))
+    handle = hand.saved(saved(hand).ref)[0]
+    hand.choose(now(), unit(2))
+    # When
+    dropped = hand.abandon()
+    # Then its end is no longer known, and what it did before is
+    assert [item.message_id for item in dropped] == ["id-1"]
+    assert hand.ended(handle.ref) is None
+    assert hand.messages == 1
+    hand.forget()
+    assert saved(hand).state["sights"] == {"id-1": 1}
+
+
 def test_open_decision_is_in_the_journal_until_it_is_closed() -> None:
     # Given
     hand = InHand(None)
