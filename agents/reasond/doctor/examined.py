@@ -4,6 +4,7 @@ Used by every module of the doctor. Wrong settings don't end the examination: th
 depend on them is looked at all the same.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
@@ -19,7 +20,7 @@ from reasond.settings import Settings
 SETTINGS = "settings"
 """Name of the check of the settings, which others may need."""
 
-STANDARD_FILES = (Path("/etc/reasond/agents.env"), Path("/etc/reasond/secrets.env"))
+STANDARD_FILES = tuple(Path("/etc/reasond", name) for name in ("agents.env", "tokens/agents.env", "secrets.env"))
 """What the units read; the doctor reads it too when it is called by hand."""
 
 _IDENTITIES = {"PUBLISHER_ID": "publisher", "CONSUMER_ID": "consumer", "AGENT_ID": "monitor"}
@@ -76,7 +77,7 @@ def examine(
     problems: List[str] = []
     sources: List[str] = []
     for file in standard_files if files is None else files:
-        if files is None and not file.exists():
+        if files is None and not os.access(file, os.R_OK):
             continue
         try:
             merged.update(envfile.read(file))
