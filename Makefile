@@ -27,7 +27,7 @@ deploy: ## install everything on the hosts of INVENTORY=local, by Ansible (DEPLO
 check: ## lint, types, import rules, unit and contract tests: offline, under a minute
 	@scripts/run-tests check
 
-lint: ## ruff, mypy and import-linter
+lint: ## ruff, mypy, import-linter, yamllint and ansible-lint
 	@scripts/run-tests lint
 
 format: ## format the Python code and fix what ruff can fix
@@ -40,7 +40,7 @@ test: ## everything this machine allows, on Python 3.8 and the newest, with real
 test-faults: ## services and agents killed, frozen and filled up under load (about 4 minutes)
 	@scripts/run-tests faults
 
-test-hosts: ## the units of systemd/ on a real systemd host, as root (about 4 minutes)
+test-hosts: ## bare systemd hosts made the running system by Ansible, as root (about 90 minutes)
 	@scripts/run-tests hosts
 
 acceptance: ## run the whole system for MINUTES=10 and judge it by its own records

@@ -1,15 +1,35 @@
 """The specification's success criteria, asked of InfluxDB by Flux after a run; each gives its figures or fails."""
 
 import math
-from typing import Callable, Dict, List, NamedTuple, Set, Tuple
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NamedTuple, Protocol, Set, Tuple
 
 from reasond.points import MEASUREMENTS
-from tests.acceptance.system import AGENTS, System
+from tests.acceptance.system import AGENTS
+from tests.standin import StandIn
 
 CLAUDE_SHARE = 0.95
 """At least so many decisions must come from the model and not from the fallback."""
 DEFAULTS = {"fictional_interval": 5, "nonfictional_interval": 10}
 FLUX_TYPES = {"int": "int", "float": "float", "bool": "bool", "str": "string"}
+
+
+class System(Protocol):
+    """A run that is over, as the criteria look at it; times are UTC nanoseconds."""
+
+    folder: Path  # holds monitor-1.log
+    api: StandIn  # asked by this run alone
+    influxd: Any  # has the bucket's name and `query`
+    started_ns: int
+    recovery_ns: int
+    loaded: int  # messages confirmed beside the publishers' own
+    stop_seconds: Dict[str, float]
+
+    def flux(self, pipeline: str) -> List[Dict[str, str]]:
+        """Run a pipeline over everything written since the start, and give its rows as text."""
+
+    def depths(self) -> Dict[str, int]:
+        """Give each queue's messages, ready and unacknowledged."""
 
 
 class Result(NamedTuple):

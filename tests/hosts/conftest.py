@@ -1,48 +1,34 @@
 """Hosts for this tier: what they are made of is got before any test's timeout runs."""
 
-import functools
-import subprocess
-import sys
 from pathlib import Path
 from typing import Iterator, List, NamedTuple
 
 import pytest
 
 from tests.hosts.whole import WholeHost
+from tests.standin import StandIn
 from tests.testbed import provide
-from tests.testbed.nspawn import ROOT, Room
+from tests.testbed.nspawn import Room
+from tests.testbed.packages import Vendors, vendors
+from tests.testbed.playbook import Outcome, ansible, script
 
-GET_SECONDS = 1800
-
-
-class Layers(NamedTuple):
-    """The folders a host is made of, topmost first, or the reason why there are none on this machine."""
-
-    folders: List[Path]
-    reason: str
-
-
-@functools.lru_cache(maxsize=None)
-def layers() -> Layers:
-    """Run scripts/get-nspawn once and return its answer."""
-    script = ROOT / "scripts" / "get-nspawn"
-    done = subprocess.run([str(script)], capture_output=True, timeout=GET_SECONDS, check=False)
-    told = done.stderr.decode(errors="replace")
-    sys.stderr.write(told)
-    if done.returncode == 0:
-        return Layers([Path(line) for line in done.stdout.decode().splitlines()], "")
-    return Layers([], (told.strip().splitlines() or [f"{script.name} ended with status {done.returncode}"])[-1])
+API_KEY = "sk-ant-hosts-test-Sesam-4410"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make the hosts' trees and get influxd now, where the tier was asked for."""
+    """Get what hosts are made of now, where the tier was asked for."""
     if session.config.option.collectonly or not any("room" in getattr(i, "fixturenames", ()) for i in session.items):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        if layers().folders:
-            provide.provided("influxd")
+        for service in (
+            ["nspawn", "base", "--suite", "bullseye"],
+            ["nspawn", "base", "--suite", "bookworm"],
+            ["influxd"],
+            ["grafana"],
+        ):
+            provide.provided(*service)
 
 
 ROOMS: List[Room] = []
@@ -62,10 +48,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def room() -> Iterator[Room]:
-    """The bridge that all hosts of the run stand on."""
-    if not layers().folders:
-        (pytest.fail if provide.in_ci() else pytest.skip)(layers().reason)
-    room = Room(layers().folders, limits=True)
+    """The bridge that all hosts of a process stand on; bare ones are of Debian 11."""
+    room = Room(provide.layers_or_skip("base", "bullseye"), limits=True)
     ROOMS.append(room)
     try:
         yield room
@@ -75,9 +59,54 @@ def room() -> Iterator[Room]:
 
 
 @pytest.fixture(scope="session")
-def whole(room: Room) -> WholeHost:
-    """One host with everything installed as systemd/README.md says, switched on, nothing of it started."""
-    host = WholeHost(room.host("all"), provide.path_or_skip("influxd"))
-    host.install()
+def vendored(room: Room) -> Iterator[Vendors]:
+    """The vendors' repositories, as hosts of the room reach them; for tests that release no next version."""
+    ansible()
+    with vendors(f"{room.subnet}.1", provide.path_or_skip("influxd"), provide.path_or_skip("grafana")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def api(room: Room) -> Iterator[StandIn]:
+    """Claude's stand-in, where hosts of the room reach it."""
+    with StandIn(policy="sensible", host=f"{room.subnet}.1", key=API_KEY) as standin:
+        yield standin
+
+
+@pytest.fixture(scope="session")
+def single(room: Room, vendored: Vendors, api: StandIn, tmp_path_factory: pytest.TempPathFactory) -> WholeHost:
+    """One bare host, switched on, with the inventory `single` for it; `site` installs it."""
+    host = room.host("all")
     host.power_on()
-    return host
+    variables = {
+        **vendored.variables(),
+        "reasond_settings": {"ANTHROPIC_BASE_URL": api.url, "REASOND_LOG_LEVEL": "info"},
+    }
+    return WholeHost(host, Path(tmp_path_factory.mktemp("whole")), variables, api.key)
+
+
+@pytest.fixture(scope="session")
+def oldest_python() -> Path:
+    """The folder of a Python 3.8, to be shown to a host; skips where there is none."""
+    for line in script("find-pythons").splitlines():
+        name, version, path = line.split(maxsplit=2)
+        if name == "oldest" and version.startswith("3.8."):
+            return Path(path).resolve().parents[1]
+    (pytest.fail if provide.in_ci() else pytest.skip)("no Python 3.8 here to show to a host")
+
+
+class Site(NamedTuple):
+    """The host after site.yml, and what its runs did: looking only, for the first time, and once more."""
+
+    whole: WholeHost
+    looked: Outcome
+    touched: List[str]
+    first: Outcome
+    second: Outcome
+
+
+@pytest.fixture(scope="session")
+def site(single: WholeHost) -> Site:
+    """The whole system, installed by site.yml as a user would: a look, a first run, a second one."""
+    looked, touched = single.look()
+    return Site(single, looked, touched, single.deploy(), single.deploy())

@@ -72,7 +72,7 @@ def reached(source: Host, target: Host) -> bool:
 
 @pytest.fixture
 def three(room: Room) -> Iterator[List[Host]]:
-    hosts = [room.host(name, room.layers[-1:]) for name in ("cut1", "cut2", "cut3")]
+    hosts = [room.host(name) for name in ("cut1", "cut2", "cut3")]
     for host in hosts:
         host.power_on()
     yield hosts
@@ -97,7 +97,7 @@ def test_partition_cuts_two_hosts_off_from_each_other_only(
 
 
 def test_host_of_another_debian_stands_on_the_same_bridge(room: Room) -> None:
-    older = room.host("deb11", room.layers[-1:])
+    older = room.host("deb11")
     newer = room.host("deb12", layers_or_skip("base", "bookworm"))
     assert [older.power_on(), newer.power_on()] == ["running", "running"]
 
@@ -109,7 +109,7 @@ def test_host_of_another_debian_stands_on_the_same_bridge(room: Room) -> None:
 
 def test_bound_folder_is_seen_and_read_only_and_ssh_lets_root_in(room: Room, tmp_path: Path) -> None:
     (tmp_path / "word").write_text("from outside")
-    host = room.host("bound", room.layers[-1:])
+    host = room.host("bound")
     host.bind(tmp_path, "/srv/outside")
     host.power_on()
 

@@ -32,7 +32,7 @@ PLAYBOOK = """---
 
 @pytest.fixture(scope="module")
 def host(room: Room) -> Iterator[Host]:
-    host = room.host("played", room.layers[-1:])
+    host = room.host("played")
     host.power_on()
     yield host
     room.discard(host)

@@ -99,9 +99,18 @@ class Influxd(Service):
 
     def query(self, flux: str) -> List[Dict[str, str]]:
         """Run a Flux query and return its rows, all tables one after the other, values as text."""
-        headers = {**self.headers, "Content-Type": "application/vnd.flux", "Accept": "application/csv"}
-        answer = send("POST", f"{self.url}/api/v2/query?org={quote(self.org)}", flux, headers)
-        rows: List[Dict[str, str]] = []
-        for table in answer.replace("\r\n", "\n").strip("\n").split("\n\n"):
-            rows += csv.DictReader(io.StringIO(table.strip("\n")))
-        return rows
+        return query(self.url, self.org, self.token, flux)
+
+
+def query(url: str, org: str, token: str, flux: str) -> List[Dict[str, str]]:
+    """Run a Flux query on any InfluxDB and return its rows, all tables one after the other, values as text."""
+    headers = {
+        "Authorization": f"Token {token}",
+        "Content-Type": "application/vnd.flux",
+        "Accept": "application/csv",
+    }
+    answer = send("POST", f"{url}/api/v2/query?org={quote(org)}", flux, headers)
+    rows: List[Dict[str, str]] = []
+    for table in answer.replace("\r\n", "\n").strip("\n").split("\n\n"):
+        rows += csv.DictReader(io.StringIO(table.strip("\n")))
+    return rows

@@ -7,8 +7,9 @@ tests and the benches.
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
+from tests.testbed.management import Management
 from tests.testbed.rabbitmq import RabbitMQ
 
 MAIN_QUEUES = ("priority", "fictional", "non-fictional")
@@ -73,7 +74,7 @@ def balance(confirmed: Iterable[str], handled: Iterable[Note], queued: Mapping[s
 class Ledger:
     """What the handlers noted in a folder from a time on, and what the broker's queues hold."""
 
-    def __init__(self, folder: Path, rabbitmq: RabbitMQ, since_s: float = 0.0) -> None:
+    def __init__(self, folder: Path, rabbitmq: Union[RabbitMQ, Management], since_s: float = 0.0) -> None:
         """Given the folder of the handlers' notes; what is older than `since_s` (UTC seconds) isn't looked at."""
         self.folder = folder
         self._rabbitmq = rabbitmq

@@ -301,6 +301,11 @@ class Room:
             made.append(folder)
         return made
 
+    def limit_memory(self, name: str, size_bytes: int) -> None:
+        """Give a host that is on no more memory than this; needs `limits`."""
+        assert self.limits
+        (CGROUPS / "memory" / self.cgroup / name / "memory.limit_in_bytes").write_text(str(size_bytes))
+
     def _make_network(self) -> None:
         _run("ip", "link", "add", self.bridge, "type", "bridge")
         _run("ip", "address", "add", f"{self.subnet}.1/24", "dev", self.bridge)

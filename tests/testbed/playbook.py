@@ -39,6 +39,8 @@ PRIVATE_PREFIXES = (
     "PUBLISHER_", "CONSUMER_", "MONITOR_", "AGENT_", "PYTHON", "SSH_", "LC_",
 )  # fmt: skip
 
+# The output is for people, and each result in it is a line of JSON.
+OUTPUT = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.*)\] \**$")
 CHANGED = re.compile(r"^changed: \[([^\] ]+)")
 FAILED = re.compile(r"^(?:fatal|failed): \[([^\] ]+)[^\]]*\].*? => (?=\{)", re.MULTILINE)
@@ -80,12 +82,13 @@ class PlaybookFailed(AssertionError):
 @functools.lru_cache(maxsize=None)
 def ansible() -> Path:
     """Return the bin folder of the environment; skip the test with the reason, or fail it in CI."""
-    pythons = _script("find-pythons").splitlines()
+    pythons = script("find-pythons").splitlines()
     newest = [line.split(maxsplit=2)[2] for line in pythons if line.startswith("newest ")]
-    return Path(_script("venv", "ansible-test", *newest)) / "bin"
+    return Path(script("venv", "ansible-test", *newest)) / "bin"
 
 
-def _script(name: str, *arguments: str) -> str:
+def script(name: str, *arguments: str) -> str:
+    """Return the answer of one of scripts/; skip the test with its last words, or fail it in CI."""
     command = [str(ROOT / "scripts" / name), *arguments]
     done = subprocess.run(command, capture_output=True, timeout=VENV_SECONDS, check=False)
     told = done.stderr.decode(errors="replace")
@@ -129,6 +132,12 @@ class Playbooks:
         everything = {"all": {"hosts": described, "children": children}}
         (self.inventory / HOSTS_FILE).write_text(json.dumps(everything, indent=2))
 
+    @property
+    def secrets(self) -> Dict[str, str]:
+        """What the first run of site.yml made and kept: passwords and the key for Claude, by name."""
+        text = (self.inventory / "group_vars" / "all" / "secrets.yml").read_text()
+        return dict(re.findall(r"^(\w+): [\"']?([^\s\"']+)", text, re.MULTILINE))
+
     def run(
         self,
         playbook: str,
@@ -138,11 +147,13 @@ class Playbooks:
         limit: str = "",
         extra_vars: Optional[Mapping[str, Any]] = None,
         options: Sequence[str] = (),
+        environment: Optional[Mapping[str, str]] = None,
         timeout_seconds: float = PLAYBOOK_SECONDS,
     ) -> Outcome:
         """Run a playbook of the playbooks' folder; raise PlaybookFailed unless every host went through.
 
-        `check` only looks, with the differences in the log. The log's path is in the outcome and the failure.
+        `check` only looks, with the differences in the log. `environment` is added to what Ansible itself gets. The
+        log's path is in the outcome and the failure.
         """
         self._runs += 1
         log = self.folder / f"{self._runs:02d}-{Path(playbook).stem}{'-check' if check else ''}.log"
@@ -154,7 +165,9 @@ class Playbooks:
             # In a file: a command line would show secrets to everybody.
             command += ["--extra-vars", f"@{self._write_variables(extra_vars)}"]
         begun = time.monotonic()
-        status = self._attend(command, log, timeout_seconds)
+        status = self._attend(
+            command, {**clean_environment(self.folder), **OUTPUT, **(environment or {})}, log, timeout_seconds
+        )
         outcome = _read(log, time.monotonic() - begun)
         if status != 0:
             ended = f"not done after {timeout_seconds:g} s" if status is None else f"status {status}"
@@ -167,7 +180,9 @@ class Playbooks:
         file.write_text(json.dumps(variables))
         return file
 
-    def _attend(self, command: Sequence[str], log: Path, timeout_seconds: float) -> Optional[int]:
+    def _attend(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, timeout_seconds: float
+    ) -> Optional[int]:
         """Run to the end, and return the status; None when it had to be ended."""
         # Of each run its own, for connections that a power cut or a partition broke; short, as a socket's path is.
         sockets = Path(tempfile.mkdtemp(prefix="reasond-ssh-"))
@@ -175,7 +190,7 @@ class Playbooks:
             child = subprocess.Popen(
                 command,
                 cwd=str(self._playbooks),
-                env=self._environment(sockets),
+                env={**environment, "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -191,21 +206,19 @@ class Playbooks:
                     child.wait()
                 _close_connections(sockets)
 
-    def _environment(self, sockets: Path) -> Dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(PRIVATE_PREFIXES)}
-        return {
-            **kept,
-            "PATH": f"{ansible()}{os.pathsep}{os.environ['PATH']}",
-            "VIRTUAL_ENV": str(ansible().parent),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "ANSIBLE_HOME": str(self.folder / "ansible-home"),
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
-            "ANSIBLE_NOCOLOR": "1",
-            # The output is for people, and each result in it is a line of JSON.
-            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        }
+
+def clean_environment(folder: Path) -> Dict[str, str]:
+    """Give the environment for Ansible's programs: nothing of the developer's own settings; their cache in `folder`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(PRIVATE_PREFIXES)}
+    return {
+        **kept,
+        "PATH": f"{ansible()}{os.pathsep}{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(ansible().parent),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "ANSIBLE_HOME": str(folder / "ansible-home"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
 
 
 def _connection(host: Host) -> Dict[str, Any]:

@@ -37,6 +37,7 @@ FOREIGN = {
     "HTTPS_PROXY": "the SDK's HTTP client",
     "ANTHROPIC_LOG": "the SDK",
     "DEMO_ARGS": "the Makefile",
+    "DEPLOY_ARGS": "the Makefile",
 }
 
 # Specification, "Metrics to track" of Agents 2, 3 and 4.
