@@ -49,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def room() -> Iterator[Room]:
     """The bridge that all hosts of a process stand on; bare ones are of Debian 11."""
-    room = Room(provide.layers_or_skip("base", "bullseye"), limits=True)
+    room = Room(provide.tree_or_skip("bullseye"), limits=True)
     ROOMS.append(room)
     try:
         yield room

@@ -11,7 +11,7 @@ from tests.testbed.management import Management
 from tests.testbed.nspawn import Host, Room
 from tests.testbed.packages import Vendors
 from tests.testbed.playbook import ANSIBLE, Playbooks
-from tests.testbed.provide import layers_or_skip
+from tests.testbed.provide import tree_or_skip
 from tests.testbed.tunnel import tunnel
 from tests.testbed.waiting import wait_until
 
@@ -56,7 +56,7 @@ class Cluster(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cluster(room: Room, vendored: Vendors, api: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    newer = layers_or_skip("base", "bookworm")
+    newer = tree_or_skip("bookworm")
     hosts = {name: room.host(name[0] + name[-1], newer) for name in (*BROKERS, "store-1")}
     for host in hosts.values():
         host.power_on()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.testbed import nspawn
 from tests.testbed.nspawn import CGROUPS, ROOT, CommandFailed, Host, Room
-from tests.testbed.provide import layers_or_skip
+from tests.testbed.provide import tree_or_skip
 from tests.testbed.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -19,7 +19,7 @@ RUN = """
 import sys
 from pathlib import Path
 from tests.testbed.nspawn import Room
-room = Room([Path(folder) for folder in sys.argv[1:]])
+room = Room(Path(sys.argv[1]))
 room.host("one").power_on()
 print(room.token, room.folder, room.subnet, flush=True)
 sys.stdin.read()
@@ -39,9 +39,8 @@ def traces(token: str, folder: str, subnet: str) -> List[str]:
 
 
 def test_killed_run_leaves_nothing_behind(room: Room) -> None:
-    layers = [str(folder) for folder in room.layers[-1:]]
     run = subprocess.Popen(
-        [sys.executable, "-c", RUN, *layers], cwd=str(ROOT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", RUN, str(room.tree)], cwd=str(ROOT), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert run.stdout
     token, folder, subnet = run.stdout.readline().decode().split()
@@ -98,7 +97,7 @@ def test_partition_cuts_two_hosts_off_from_each_other_only(
 
 def test_host_of_another_debian_stands_on_the_same_bridge(room: Room) -> None:
     older = room.host("deb11")
-    newer = room.host("deb12", layers_or_skip("base", "bookworm"))
+    newer = room.host("deb12", tree_or_skip("bookworm"))
     assert [older.power_on(), newer.power_on()] == ["running", "running"]
 
     assert reached(older, newer)

@@ -7,7 +7,7 @@ import pytest
 from tests.testbed.http import send_json
 from tests.testbed.nspawn import CommandFailed, Host, Room
 from tests.testbed.packages import Repository, Vendors, vendors
-from tests.testbed.provide import layers_or_skip, path_or_skip
+from tests.testbed.provide import path_or_skip, tree_or_skip
 from tests.testbed.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1800)
@@ -30,7 +30,7 @@ def served(room: Room) -> Iterator[Vendors]:
 
 @pytest.fixture(params=["bullseye", "bookworm"])
 def bare(request: pytest.FixtureRequest, room: Room) -> Iterator[Host]:
-    host = room.host(f"pack{request.param[1]}", layers_or_skip("base", request.param))
+    host = room.host(f"pack{request.param[1]}", tree_or_skip(request.param))
     host.power_on()
     yield host
     room.discard(host)

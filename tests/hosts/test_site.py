@@ -15,6 +15,7 @@ from tests.hosts.whole import AGENTS, SERVICES, SETUPS
 from tests.standin import StandIn
 from tests.testbed.http import send_json
 from tests.testbed.nspawn import Room
+from tests.testbed.playbook import PlaybookFailed
 from tests.testbed.tunnel import tunnel
 from tests.testbed.waiting import wait_until
 
@@ -124,6 +125,12 @@ def test_no_secret_is_in_a_file_that_others_read(site: Site) -> None:
     site.whole.host.run("rm", "/run/patterns")
     assert as_nobody.split() == []
     assert "/etc/reasond/secrets.env" in as_root.split()
+
+
+@pytest.mark.parametrize("name", ["influxdb_admin_password", "grafana_admin_password", "rabbitmq_agents_password"])
+def test_password_that_everybody_knows_is_refused_by_its_name(site: Site, name: str) -> None:
+    with pytest.raises(PlaybookFailed, match=f"{name} is a password that everybody knows"):
+        site.whole.deploy(**{name: "password123"})
 
 
 @pytest.mark.long

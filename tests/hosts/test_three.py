@@ -17,7 +17,7 @@ from tests.testbed.management import Management
 from tests.testbed.nspawn import ROOT, Host, Room
 from tests.testbed.packages import Vendors
 from tests.testbed.playbook import ANSIBLE, Playbooks
-from tests.testbed.provide import layers_or_skip
+from tests.testbed.provide import tree_or_skip
 from tests.testbed.tunnel import tunnel
 from tests.testbed.waiting import wait_until
 
@@ -39,7 +39,7 @@ class Three:
     """The hosts, and their site."""
 
     def __init__(self, room: Room, served: Vendors, api: StandIn, folder: Path, oldest: Path) -> None:
-        newer = layers_or_skip("base", "bookworm")
+        newer = tree_or_skip("bookworm")
         self.room = room
         self.hosts = {"broker-1": room.host("broker"), "store-1": room.host("store")}
         self.hosts["worker-1"] = room.host("worker", newer)

@@ -60,10 +60,11 @@ def hold(folder: Path, platforms: Dict[str, str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     (folder / PID).write_text(str(os.getpid()))
     try:
-        room = Room([])
+        trees = [provide.host_tree(suite) for suite in platforms.values()]
+        room = Room(trees[0])
         try:
-            for number, suite in enumerate(platforms.values()):
-                room.host(f"m{number}", provide.host_layers("base", suite)).power_on()
+            for number, tree in enumerate(trees):
+                room.host(f"m{number}", tree).power_on()
             with vendors(f"{room.subnet}.1", provide.needed("influxd"), provide.needed("grafana")) as served:
                 hosts = {name: host.address for name, host in zip(platforms, room.hosts.values())}
                 answer = {"hosts": hosts, "ssh_key": str(room.ssh_key), "variables": served.variables()}

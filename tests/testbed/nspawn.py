@@ -1,6 +1,6 @@
 """Real systemd hosts in systemd-nspawn, on a bridge with NAT; used by the hosts tier.
 
-Each host is an overlay over cached layers (scripts/get-nspawn) with an address and cgroups of its own. All
+Each host is an overlay over a cached tree (scripts/get-nspawn) with an address and cgroups of its own. All
 that a `Room` makes on the machine (processes, mounts, bridge, iptables rules, cgroups, folder) is undone by
 `close()`, and by a guardian process when the test run dies before that.
 """
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from tests.testbed.waiting import NeverHappened, wait_until
 
@@ -44,12 +44,6 @@ while :; do
     status=$?
     [ $status = 133 ] || exit $status
 done
-"""
-# Mounts of a namespace of its own, gone with the script.
-OFFLINE = """
-for folder in dev proc; do mount --rbind "/$folder" "$1/$folder"; done
-mount --bind "$2" "$1/mnt"
-exec chroot "$1" sh -euc "$3"
 """
 # nspawn mounts the controllers read-only; limits are set only after this has run and systemd looked again.
 LIMITS_SERVICE = """[Unit]
@@ -105,13 +99,6 @@ class Host:
     def bind(self, source: Path, target: str) -> None:
         """Show a folder of this machine in the host, read-only, from its next start on."""
         self._binds.append(f"--bind-ro={source}:{target}")
-
-    def run_offline(self, script: str, outside: Path, timeout: float = 120) -> str:
-        """Run a shell script in the host's tree before it is switched on; `outside` is shown to it as /mnt."""
-        namespace = ["unshare", "--mount", "--propagation", "private"]
-        clean = ["env", "-i", f"PATH={GUEST_PATH}", "LANG=C.UTF-8", "HOME=/root"]
-        command = [*namespace, *clean, "sh", "-euc", OFFLINE, "sh", str(self.root), str(outside), script]
-        return _run(*command, timeout=timeout)
 
     # Power
 
@@ -205,12 +192,12 @@ class Host:
 class Room:
     """A bridge, its NAT, and the hosts on it. Needs root."""
 
-    def __init__(self, layers: Sequence[Path], *, limits: bool = False) -> None:
-        """Given the layers of a host, topmost first; `limits`: memory and task limits are enforced in them.
+    def __init__(self, tree: Path, *, limits: bool = False) -> None:
+        """Given the tree that hosts are made of; `limits`: memory and task limits are enforced in them.
 
         `ssh_key` is the private key's file that lets root into every host.
         """
-        self.layers = list(layers)
+        self.tree = tree
         self.limits = limits
         # Interface names have 15 characters: "vb-", this, a dash and the host's name.
         self.token = "r" + secrets.token_hex(2)
@@ -230,17 +217,16 @@ class Room:
         self._make_network()
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.token, "-f", str(self.ssh_key))
 
-    def host(self, name: str, layers: Sequence[Path] = ()) -> Host:
+    def host(self, name: str, tree: Optional[Path] = None) -> Host:
         """Add a host with the next address, switched off; up to 6 characters of name.
 
-        It is made of the room's layers unless others are given, of another Debian say.
+        It is made of the room's tree unless another Debian's is given.
         """
         assert len(name) <= 6, "the interface's name would be too long"
         host = Host(self, name, next(self._addresses))
         for part in ("upper", "work", "root"):
             (host.folder / part).mkdir(parents=True)
-        lower = ":".join(map(str, layers or self.layers))
-        options = f"lowerdir={lower},upperdir={host.folder / 'upper'},workdir={host.folder / 'work'}"
+        options = f"lowerdir={tree or self.tree},upperdir={host.folder / 'upper'},workdir={host.folder / 'work'}"
         _run("mount", "-t", "overlay", "overlay", "-o", options, str(host.root))
         self._furnish(host)
         self.hosts[name] = host

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 # A cold build of influxd or Grafana takes 5 minutes on two cores.
@@ -13,7 +13,7 @@ GET_SECONDS = 1800
 
 
 class Provided(NamedTuple):
-    """What the script prints, a path or several, or the reason why there is none on this machine."""
+    """The path that the script prints, or the reason why there is none on this machine."""
 
     path: str
     reason: str
@@ -49,9 +49,9 @@ def needed(service: str, *arguments: str) -> str:
     return answer.path
 
 
-def host_layers(topmost: str, suite: str) -> List[Path]:
-    """Return the folders that a host of this Debian is made of, from the named layer down; raises Missing."""
-    return [Path(line) for line in needed("nspawn", topmost, "--suite", suite).splitlines()]
+def host_tree(suite: str) -> Path:
+    """Return the tree that a host of this Debian is made of; raises Missing."""
+    return Path(needed("nspawn", suite))
 
 
 def path_or_skip(service: str, *arguments: str) -> str:
@@ -66,6 +66,6 @@ def path_or_skip(service: str, *arguments: str) -> str:
         raise
 
 
-def layers_or_skip(topmost: str, suite: str) -> List[Path]:
-    """Return what `host_layers` does; skip the test with the reason, or fail it in CI."""
-    return [Path(line) for line in path_or_skip("nspawn", topmost, "--suite", suite).splitlines()]
+def tree_or_skip(suite: str) -> Path:
+    """Return what `host_tree` does; skip the test with the reason, or fail it in CI."""
+    return Path(path_or_skip("nspawn", suite))
