@@ -40,7 +40,7 @@ test: ## everything this machine allows, on Python 3.8 and the newest, with real
 test-faults: ## services and agents killed, frozen and filled up under load (about 4 minutes)
 	@scripts/run-tests faults
 
-test-hosts: ## bare systemd hosts made the running system by Ansible, as root (about 90 minutes)
+test-hosts: ## bare systemd hosts made the running system by Ansible, as root (an hour or more)
 	@scripts/run-tests hosts
 
 acceptance: ## run the whole system for MINUTES=10 and judge it by its own records
