@@ -1,4 +1,4 @@
-"""The acceptance run on a host that site.yml made: the units' own processes, judged by issue-wide criteria.
+"""The acceptance run on a host that site.yml made: the units' own processes, judged by their own records.
 
 What `tests.acceptance.criteria` asks of a system, answered by the host: its InfluxDB through an operator's
 tunnel, its broker by rabbitmqctl, its journal.

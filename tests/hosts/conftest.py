@@ -22,12 +22,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        for service in (
-            ["nspawn", "base", "--suite", "bullseye"],
-            ["nspawn", "base", "--suite", "bookworm"],
-            ["influxd"],
-            ["grafana"],
-        ):
+        for service in (["nspawn", "bullseye"], ["nspawn", "bookworm"], ["influxd"], ["grafana"]):
             provide.provided(*service)
 
 

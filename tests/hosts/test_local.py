@@ -33,10 +33,10 @@ def machine(room: Room, name: str, suite: str, folder: Path) -> Host:
 
 def test_make_deploy_installs_the_whole_on_this_machine(room: Room, vendored: Vendors, tmp_path: Path) -> None:
     host = machine(room, "local", "bookworm", tmp_path)
-    host.write("/root/more.json", json.dumps(vendored.variables()))
+    host.write("/run/more.json", json.dumps(vendored.variables()))
 
     told = host.sh(
-        "cd /srv/reasond && make deploy DEPLOY_ARGS='-e @/root/more.json -e brain=dry-run' 2>&1", timeout=DEPLOY_SECONDS
+        "cd /srv/reasond && make deploy DEPLOY_ARGS='-e @/run/more.json -e brain=dry-run' 2>&1", timeout=DEPLOY_SECONDS
     )
 
     states = {unit: host.show(unit, "ActiveState")["ActiveState"] for unit in (*SERVICES, *AGENTS)}

@@ -29,7 +29,7 @@ STARTING, STARTED = "7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786
 SINGLE = ANSIBLE / "inventories" / "single"
 AGENTS_ENV = "/etc/reasond/agents.env"
 # What a play leaves on a host when it only looks: its own modules' folder and the stamps of the host's own timers.
-LOOKED = "/root$|/root/.ansible|/var/lib/systemd|/var/lib/apt/(daily|periodic)|/var/lib/logrotate"
+LOOKED = "/root(/.ansible|$)|/var/lib/systemd|/var/lib/apt/(daily|periodic)|/var/lib/logrotate"
 TOUCHED = f"find /etc /opt /root /srv /usr /var/lib -xdev -newer /run/marker | grep -vE '^({LOOKED})' || true"
 
 
