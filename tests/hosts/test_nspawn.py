@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator, List
 
@@ -50,6 +51,16 @@ def test_killed_run_leaves_nothing_behind(room: Room) -> None:
     run.wait(30)
 
     wait_until(lambda: traces(token, folder, subnet) == [], what="the guardian's clearing up", timeout_seconds=30)
+
+
+def test_rooms_made_at_once_have_subnets_of_their_own(room: Room) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        rooms = list(pool.map(lambda _: Room(room.tree), range(8)))
+    try:
+        assert len({made.subnet for made in (room, *rooms)}) == 9
+    finally:
+        for made in rooms:
+            made.close()
 
 
 def test_hosts_reach_each_other_until_the_link_is_cut(room: Room) -> None:

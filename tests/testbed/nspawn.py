@@ -6,6 +6,7 @@ that a `Room` makes on the machine (processes, mounts, bridge, iptables rules, c
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 # With the controllers' own hierarchies the guest can limit memory and tasks; `unified` alone has none of them.
 CONTROLLERS = ("unified", "systemd", "memory", "cpu", "cpuacct", "pids", "blkio")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+LOCK = Path("/run/lock/reasond-hosts-networks")
 RECORD = "room.json"
 BRIDGE_PREFIX = "rsnd"
 # Whether iptables sees what passes between two ports of a bridge.
@@ -204,17 +206,14 @@ class Room:
         self.bridge = BRIDGE_PREFIX + self.token
         self.cgroup = f"reasond-{self.token}"
         self.folder = Path(tempfile.mkdtemp(prefix="reasond-hosts-", dir="/var/tmp"))
-        self.subnet = _free_subnet()
         self.hosts: Dict[str, Host] = {}
         self.ssh_key = self.folder / SSH_KEY
         self._partitions = 0
+        with _networks_lock():
+            self.subnet = _free_subnet()
+            self._guardian = self._guarded()
+            self._make_network()
         self._addresses = (f"{self.subnet}.{number}" for number in range(10, 255))
-        record = {"bridge": self.bridge, "subnet": self.subnet, "cgroup": self.cgroup}
-        record["forwarding"] = FORWARDING.read_text().strip()
-        (self.folder / RECORD).write_text(json.dumps(record))
-        command = [sys.executable, "-m", "tests.testbed.nspawn", str(self.folder)]
-        self._guardian = subprocess.Popen(command, cwd=str(ROOT), stdin=subprocess.PIPE, start_new_session=True)
-        self._make_network()
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.token, "-f", str(self.ssh_key))
 
     def host(self, name: str, tree: Optional[Path] = None) -> Host:
@@ -292,6 +291,14 @@ class Room:
         assert self.limits
         (CGROUPS / "memory" / self.cgroup / name / "memory.limit_in_bytes").write_text(str(size_bytes))
 
+    def _guarded(self) -> "subprocess.Popen[bytes]":
+        """Record what there will be to undo, and start who undoes it even when this process is killed."""
+        record = {"bridge": self.bridge, "subnet": self.subnet, "cgroup": self.cgroup}
+        record["forwarding"] = FORWARDING.read_text().strip()
+        (self.folder / RECORD).write_text(json.dumps(record))
+        command = [sys.executable, "-m", "tests.testbed.nspawn", str(self.folder)]
+        return subprocess.Popen(command, cwd=str(ROOT), stdin=subprocess.PIPE, start_new_session=True)
+
     def _make_network(self) -> None:
         _run("ip", "link", "add", self.bridge, "type", "bridge")
         _run("ip", "address", "add", f"{self.subnet}.1/24", "dev", self.bridge)
@@ -316,6 +323,14 @@ class Room:
             wants = host.root / "etc/systemd/system/sysinit.target.wants"
             wants.mkdir(exist_ok=True)
             (wants / "limits.service").symlink_to("/etc/systemd/system/limits.service")
+
+
+@contextlib.contextmanager
+def _networks_lock() -> Iterator[None]:
+    """Hold the machine's lock on networks: rooms made at once, by several processes, must not take one subnet."""
+    with LOCK.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _free_subnet() -> str:
