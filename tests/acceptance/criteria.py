@@ -51,6 +51,13 @@ def judge(system: System) -> List[Result]:
     return results
 
 
+def told(results: List[Result]) -> Dict[str, str]:
+    """Print every criterion's figures; give those that don't hold, by name."""
+    for result in results:
+        print(f"{result.name}: {'' if result.holds else 'NOT MET: '}{result.figures}")
+    return {result.name: result.figures for result in results if not result.holds}
+
+
 def all_seven_alive(system: System) -> str:
     """Each agent's heartbeats reach from the first seconds to the last."""
     wanted = {name for _, _, names in AGENTS for name in names}

@@ -7,7 +7,7 @@ from typing import Dict, List
 
 import pytest
 
-from tests.acceptance.criteria import Result
+from tests.acceptance.criteria import Result, told
 from tests.acceptance.run import run
 from tests.acceptance.system import compressed
 from tests.testbed import provide
@@ -27,13 +27,6 @@ def results() -> Dict[str, List[Result]]:
         with concurrent.futures.ThreadPoolExecutor(len(folders)) as pool:
             runs = {policy: pool.submit(run, path, compressed(), policy) for policy, path in folders.items()}
             return {policy: future.result() for policy, future in runs.items()}
-
-
-def told(results: List[Result]) -> Dict[str, str]:
-    """Print every criterion's figures; give those that don't hold, by name."""
-    for result in results:
-        print(f"{result.name}: {'' if result.holds else 'NOT MET: '}{result.figures}")
-    return {result.name: result.figures for result in results if not result.holds}
 
 
 def test_every_success_criterion_of_the_specification_holds(results):

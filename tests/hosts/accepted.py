@@ -12,16 +12,14 @@ from typing import Dict, List
 from tests.acceptance.criteria import Result, judge
 from tests.acceptance.system import AGENTS as KINDS
 from tests.acceptance.system import BUCKET, ORG, Pace
-from tests.hosts.whole import AGENTS, WholeHost
+from tests.hosts.whole import AGENTS, WITH_SETTINGS, WholeHost, now_us, unit_events
 from tests.standin import StandIn
 from tests.testbed.influxd import query
 from tests.testbed.waiting import wait_until
 
 QUEUES = ("fictional", "non-fictional", "priority", "books.expired", "books.rejected", "books.flagged")
-# systemd.special(7): of the journal's entries "a unit is being stopped" and "a unit was stopped".
-STOPPING, STOPPED = "de5b426a63be47a7b6ac3eaac82e2f6f", "9d1aaa27d60140bd96365438aad20286"
 AT_WORK_SECONDS = 60
-LOAD = "set -a; . /etc/reasond/agents.env; . /etc/reasond/secrets.env; exec reasond load --json --seed 3"
+LOAD = f"{WITH_SETTINGS} reasond load --json --seed 3"
 
 
 class Store:
@@ -89,15 +87,12 @@ class HostSystem:
     def stop(self) -> None:
         """Stop the seven units, note how long each took, and keep the monitor's log."""
         host = self.whole.host
-        begun_us = time.time_ns() // 1000
+        begun_us = now_us()
         host.run("systemctl", "stop", *AGENTS, timeout=60)
-        moments: Dict[str, Dict[str, int]] = {STOPPING: {}, STOPPED: {}}
-        for entry in host.journal("_PID=1", "-b"):
-            if entry.get("MESSAGE_ID") in moments and int(entry["__REALTIME_TIMESTAMP"]) >= begun_us:
-                moments[entry["MESSAGE_ID"]][entry["UNIT"]] = int(entry["__MONOTONIC_TIMESTAMP"])
+        moments = {(event.what, event.unit): event.at_us for event in unit_events(host, AGENTS, begun_us)}
         names = dict(zip(AGENTS, (name for _, _, group in KINDS for name in group)))
         self.stop_seconds = {
-            name: (moments[STOPPED][unit] - moments[STOPPING][unit]) / 1e6 for unit, name in names.items()
+            name: (moments["stopped", unit] - moments["stopping", unit]) / 1e6 for unit, name in names.items()
         }
         lines = [f"<{entry['PRIORITY']}>{entry['MESSAGE']}" for entry in host.journal("-t", "monitor-1")]
         (self.folder / "monitor-1.log").write_text("\n".join(lines))

@@ -6,6 +6,7 @@ from typing import Dict, Iterator, List, NamedTuple
 
 import pytest
 
+from tests.hosts.whole import wait_at_work
 from tests.standin import StandIn
 from tests.testbed.management import Management
 from tests.testbed.nspawn import Host, Room
@@ -30,23 +31,9 @@ class Cluster(NamedTuple):
 
     hosts: Dict[str, Host]
     playbooks: Playbooks
-    api: StandIn
-
-    def status(self) -> Dict[str, str]:
-        """Give each agent's status line."""
-        return {
-            f"{name} {unit}": self.hosts[name].show(unit, "StatusText")["StatusText"]
-            for name, units in AGENTS.items()
-            for unit in units
-        }
 
     def wait_at_work(self, seconds: float) -> None:
-        wait_until(
-            lambda: all(text and "degraded" not in text for text in self.status().values()),
-            what="every agent at work",
-            timeout_seconds=seconds,
-            every_seconds=1,
-        )
+        wait_at_work([(self.hosts[name], units) for name, units in AGENTS.items()], seconds)
 
     def members(self, name: str) -> List[str]:
         """Give the running members as this broker sees them."""
@@ -73,7 +60,7 @@ def cluster(room: Room, vendored: Vendors, api: StandIn, tmp_path_factory: pytes
         "reasond_settings": {"ANTHROPIC_BASE_URL": api.url},
     }
     playbooks.run("site.yml", extra_vars=variables, environment={"ANTHROPIC_API_KEY": api.key}, timeout_seconds=1500)
-    yield Cluster(hosts, playbooks, api)
+    yield Cluster(hosts, playbooks)
     for host in hosts.values():
         room.discard(host)
 

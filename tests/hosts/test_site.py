@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 
 import pytest
 
+from tests.acceptance.criteria import told
 from tests.acceptance.system import compressed
 from tests.hosts.accepted import HostSystem
 from tests.hosts.conftest import API_KEY, Site
@@ -144,6 +145,4 @@ def test_acceptance_criteria_hold_with_the_units_own_processes(site: Site, room:
         finally:
             # The other tests find the host as site.yml first left it
             site.whole.deploy()
-    for result in results:
-        print(f"{result.name}: {'' if result.holds else 'NOT MET: '}{result.figures}")
-    assert [result.name for result in results if not result.holds] == []
+    assert told(results) == {}

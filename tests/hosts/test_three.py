@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from tests.acceptance.system import BUCKET, ORG
+from tests.hosts.whole import WITH_SETTINGS, wait_at_work
 from tests.standin import StandIn
 from tests.testbed import ledger, ledger_handler
 from tests.testbed.influxd import query
@@ -142,9 +143,8 @@ def test_partition_between_broker_and_consumers_loses_nothing(three: Three, tmp_
     consumers = tuple(f"consumer@{n}.service" for n in (1, 2, 3))
     with tunnel(broker, 15672, bind=broker.address) as ports:
         book = ledger.Ledger(tmp_path, Management(ports[15672], three.playbooks.secrets["rabbitmq_setup_password"]))
-        settings = "set -a; . /etc/reasond/agents.env; . /etc/reasond/secrets.env; exec"
-        load = f"{settings} reasond load --rate {LOAD_RATE} --duration {LOAD_SECONDS} --seed 5 --ledger /run/confirmed"
-        broker.run("systemd-run", "--unit=load", "bash", "-euc", load)
+        load = f"reasond load --rate {LOAD_RATE} --duration {LOAD_SECONDS} --seed 5 --ledger /run/confirmed"
+        broker.run("systemd-run", "--unit=load", "bash", "-euc", f"{WITH_SETTINGS} {load}")
         wait_until(
             lambda: broker.sh("wc -l < /run/confirmed || true").strip() not in ("", "0"),
             what="the load",
@@ -158,12 +158,7 @@ def test_partition_between_broker_and_consumers_loses_nothing(three: Three, tmp_
                 timeout_seconds=CUT_SECONDS + 60,
                 every_seconds=1,
             )
-        wait_until(
-            lambda: all(text and "degraded" not in text for text in three.status(worker, *consumers).values()),
-            what="every consumer at work again",
-            timeout_seconds=120,
-            every_seconds=1,
-        )
+        wait_at_work([(worker, consumers)], 120)
         wait_until(
             lambda: broker.show("load.service", "ActiveState")["ActiveState"] != "active",
             what="the load's end",

@@ -5,16 +5,15 @@ All on the host that site.yml made, one after the other; each test leaves it run
 
 import re
 import shutil
-import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict
 
 import pytest
 
 from reasond import __version__
 from tests.acceptance.system import BUCKET, ORG
 from tests.hosts.conftest import Site
-from tests.hosts.whole import AGENTS, SERVICES, WholeHost
+from tests.hosts.whole import AGENTS, SERVICES, WholeHost, now_us, unit_events
 from tests.standin import StandIn
 from tests.testbed.influxd import query
 from tests.testbed.nspawn import ROOT
@@ -70,18 +69,6 @@ def checkout(folder: Path, version: str) -> Path:
     return folder
 
 
-def restarts(whole: WholeHost, since_us: int) -> List[str]:
-    """Give what systemd said of the agents' stops and starts, in order: `stop unit`, `up unit`."""
-    words = {"de5b426a63be47a7b6ac3eaac82e2f6f": "stop", "39f53479d3a045ac8e11786248231fbf": "up"}
-    return [
-        f"{words[entry['MESSAGE_ID']]} {entry['UNIT']}"
-        for entry in whole.host.journal("_PID=1")
-        if entry.get("MESSAGE_ID") in words
-        and entry.get("UNIT") in AGENTS
-        and int(entry["__REALTIME_TIMESTAMP"]) >= since_us
-    ]
-
-
 def test_rotation_changes_every_secret_while_services_run_on(whole: WholeHost, api: StandIn) -> None:
     before, services = whole.secrets, pids(whole, *SERVICES[:2])
     whole.change_key(NEXT_KEY)
@@ -125,17 +112,18 @@ def test_agents_no_longer_listed_are_removed_and_come_back_when_listed(whole: Wh
 def test_upgrade_restarts_one_agent_at_a_time_and_rollback_brings_the_old_release_back(
     whole: WholeHost, tmp_path: Path
 ) -> None:
-    source, begun_us = checkout(tmp_path, NEXT_VERSION), time.time_ns() // 1000
+    source, begun_us = checkout(tmp_path, NEXT_VERSION), now_us()
 
     whole.deploy("upgrade.yml", agents_source=str(source))
 
-    story = restarts(whole, begun_us)
+    events = unit_events(whole.host, AGENTS, begun_us)
+    story = [f"{event.what} {event.unit}" for event in events if event.what in ("stopping", "started")]
     upgraded = whole.host.run("reasond", "--version")
     whole.deploy("upgrade.yml", agents_rollback=True)
     back = whole.host.run("reasond", "--version")
     assert NEXT_VERSION in upgraded
     assert __version__ in back
-    assert story == [f"{what} {unit}" for unit in AGENTS for what in ("stop", "up")]
+    assert story == [f"{what} {unit}" for unit in AGENTS for what in ("stopping", "started")]
     whole.wait_at_work(120)
 
 

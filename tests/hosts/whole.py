@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from tests.testbed.nspawn import Host
 from tests.testbed.playbook import ANSIBLE, Outcome, Playbooks
@@ -24,13 +24,60 @@ STEPS: Tuple[Tuple[str, ...], ...] = (
     AGENTS[3:6],
     AGENTS[6:],
 )
-# systemd.special(7): of the journal's entries "a unit is being started" and "a unit was started".
-STARTING, STARTED = "7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf"
+# The journal's entries of what systemd does to a unit, as sd-messages.h numbers them.
+UNIT_MESSAGES = {
+    "7d4958e842da4a758f6c1cdc7b36dcc5": "starting",
+    "39f53479d3a045ac8e11786248231fbf": "started",
+    "de5b426a63be47a7b6ac3eaac82e2f6f": "stopping",
+    "9d1aaa27d60140bd96365438aad20286": "stopped",
+}
 SINGLE = ANSIBLE / "inventories" / "single"
 AGENTS_ENV = "/etc/reasond/agents.env"
 # What a play leaves on a host when it only looks: its own modules' folder and the stamps of the host's own timers.
 LOOKED = "/root(/.ansible|$)|/var/lib/systemd|/var/lib/apt/(daily|periodic)|/var/lib/logrotate"
 TOUCHED = f"find /etc /opt /root /srv /usr /var/lib -xdev -newer /run/marker | grep -vE '^({LOOKED})' || true"
+# A shell's beginning for commands of reasond that need what the agents have.
+WITH_SETTINGS = "set -a; . /etc/reasond/agents.env; . /etc/reasond/secrets.env; exec"
+
+
+class UnitEvent(NamedTuple):
+    """What systemd said that it did to a unit: starting, started, stopping or stopped; µs since the boot."""
+
+    what: str
+    unit: str
+    at_us: int
+
+
+def unit_events(host: Host, units: Iterable[str], since_us: int) -> List[UnitEvent]:
+    """Give what befell these units in this boot, in order, from a time on (UTC, µs)."""
+    wanted = set(units)
+    return [
+        UnitEvent(UNIT_MESSAGES[entry["MESSAGE_ID"]], entry["UNIT"], int(entry["__MONOTONIC_TIMESTAMP"]))
+        for entry in host.journal("_PID=1")
+        if entry.get("MESSAGE_ID") in UNIT_MESSAGES
+        and entry.get("UNIT") in wanted
+        and int(entry["__REALTIME_TIMESTAMP"]) >= since_us
+    ]
+
+
+def now_us() -> int:
+    """Give the time that `unit_events` goes by."""
+    return time.time_ns() // 1000
+
+
+def wait_at_work(agents: Sequence[Tuple[Host, Sequence[str]]], timeout_seconds: float) -> None:
+    """Wait until every agent's status line is there and tells of no trouble; given each host's agents."""
+    last: List[str] = []
+
+    def none_troubled() -> bool:
+        texts = {unit: host.show(unit, "StatusText")["StatusText"] for host, units in agents for unit in units}
+        last[:] = [f"{unit}: {text}" for unit, text in texts.items() if not text or "degraded" in text]
+        return not last
+
+    try:
+        wait_until(none_troubled, what="agents at work", timeout_seconds=timeout_seconds, every_seconds=0.5)
+    except AssertionError as err:
+        raise AssertionError(f"{err}\n" + "\n".join(last)) from err
 
 
 class WholeHost:
@@ -78,7 +125,7 @@ class WholeHost:
 
     def start(self) -> None:
         """Start the whole by its target; returns once systemd has done so, whatever came of it."""
-        self._started_us = time.time_ns() // 1000
+        self._started_us = now_us()
         self.host.run("systemctl", "start", "reasond.target", timeout=180)
 
     def state(self, unit: str) -> str:
@@ -99,21 +146,7 @@ class WholeHost:
 
     def wait_at_work(self, timeout_seconds: float = 60) -> None:
         """Wait until every agent's status line is there and tells of no trouble."""
-
-        def troubled() -> List[str]:
-            found = {unit: shown["StatusText"] for unit, shown in self.show_agents("StatusText").items()}
-            return [f"{unit}: {text}" for unit, text in found.items() if not text or "degraded" in text]
-
-        last: List[str] = []
-
-        def none_troubled() -> bool:
-            last[:] = troubled()
-            return not last
-
-        try:
-            wait_until(none_troubled, what="agents at work", timeout_seconds=timeout_seconds, every_seconds=0.5)
-        except AssertionError as err:
-            raise AssertionError(f"{err}\n" + "\n".join(last)) from err
+        wait_at_work([(self.host, AGENTS)], timeout_seconds)
 
     def write_settings(self, more: str) -> str:
         """Add lines to the agents' settings as an operator would; give what stood there before."""
@@ -137,9 +170,7 @@ class WholeHost:
         Latest: since `start`, or since the boot.
         """
         times: Dict[str, List[int]] = {}
-        wanted = {unit for step in STEPS for unit in step}
-        for entry in self.host.journal("_PID=1"):
-            told = entry.get("MESSAGE_ID") in (STARTING, STARTED) and entry.get("UNIT") in wanted
-            if told and int(entry["__REALTIME_TIMESTAMP"]) >= self._started_us:
-                times.setdefault(entry["UNIT"], []).append(int(entry["__MONOTONIC_TIMESTAMP"]))
+        for event in unit_events(self.host, (unit for step in STEPS for unit in step), self._started_us):
+            if event.what in ("starting", "started"):
+                times.setdefault(event.unit, []).append(event.at_us)
         return {unit: (moments[0], moments[1 if len(moments) > 1 else 0]) for unit, moments in times.items()}
