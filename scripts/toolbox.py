@@ -8,7 +8,7 @@ import fcntl
 import os
 import sys
 from pathlib import Path
-from typing import Iterator, NoReturn
+from typing import Iterator, NoReturn, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,9 +36,9 @@ def unavailable(reason: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Hold the named lock of the cache folder; two runs at once build one after the other."""
-    path = cache_folder() / f"{name}.lock"
+def locked(name: str, folder: Optional[Path] = None) -> Iterator[None]:
+    """Hold the named lock of the cache folder, or of another; what two runs do at once, they do one after the other."""
+    path = (folder or cache_folder()) / f"{name}.lock"
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

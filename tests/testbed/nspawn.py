@@ -6,7 +6,6 @@ that a `Room` makes on the machine (processes, mounts, bridge, iptables rules, c
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -19,6 +18,7 @@ import uuid
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from scripts.toolbox import locked
 from tests.testbed.waiting import NeverHappened, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 # With the controllers' own hierarchies the guest can limit memory and tasks; `unified` alone has none of them.
 CONTROLLERS = ("unified", "systemd", "memory", "cpu", "cpuacct", "pids", "blkio")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-LOCK = Path("/run/lock/reasond-hosts-networks")
+# Rooms made and undone at once, by several processes, must not take one subnet, nor forwarding from each other.
+NETWORKS_LOCK = ("reasond-hosts-networks", Path("/run/lock"))
 RECORD = "room.json"
 BRIDGE_PREFIX = "rsnd"
 # Whether iptables sees what passes between two ports of a bridge.
@@ -209,7 +210,7 @@ class Room:
         self.hosts: Dict[str, Host] = {}
         self.ssh_key = self.folder / SSH_KEY
         self._partitions = 0
-        with _networks_lock():
+        with locked(*NETWORKS_LOCK):
             self.subnet = _free_subnet()
             self._guardian = self._guarded()
             self._make_network()
@@ -325,14 +326,6 @@ class Room:
             (wants / "limits.service").symlink_to("/etc/systemd/system/limits.service")
 
 
-@contextlib.contextmanager
-def _networks_lock() -> Iterator[None]:
-    """Hold the machine's lock on networks: rooms made at once, by several processes, must not take one subnet."""
-    with LOCK.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def _free_subnet() -> str:
     taken = _run("ip", "-4", "-brief", "address") + _run("ip", "-4", "route")
     for number in range(1, 255):
@@ -387,10 +380,11 @@ def undo(folder: Path) -> None:
     wait_until(lambda: _killed(record["cgroup"]), what="the hosts' end", timeout_seconds=COMMAND_SECONDS)
     for root in folder.glob("*/root"):
         _run("umount", "--lazy", str(root), check=False)
-    _remove_rules(record["bridge"], record["subnet"])
-    _run("ip", "link", "delete", record["bridge"], check=False)
-    if record["forwarding"] == "0" and BRIDGE_PREFIX not in _run("ip", "-brief", "link"):
-        FORWARDING.write_text("0")
+    with locked(*NETWORKS_LOCK):
+        _remove_rules(record["bridge"], record["subnet"])
+        _run("ip", "link", "delete", record["bridge"], check=False)
+        if record["forwarding"] == "0" and BRIDGE_PREFIX not in _run("ip", "-brief", "link"):
+            FORWARDING.write_text("0")
     for hierarchy in _hierarchies():
         top = hierarchy / record["cgroup"]
         for cgroup in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
