@@ -14,6 +14,7 @@ from tests.testbed.waiting import NeverHappened, wait_until
 
 STOP_SECONDS = 30
 KILL_SECONDS = 10
+STILL_SECONDS = 10
 LOG_LINES_SHOWN = 60
 # Below the range that the kernel gives to outgoing connections, so that a port is still free when a
 # service comes back to it after a kill.
@@ -63,6 +64,11 @@ def _tell_guardian(sign: str, group: int) -> None:
     assert _guardian.stdin
     _guardian.stdin.write(f"{sign}{group}\n".encode())
     _guardian.stdin.flush()
+
+
+def _fields(folder: Path) -> List[str]:
+    """Return what stands in a process's or thread's stat after its name: state, parent, group, ..."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()
 
 
 class Process:
@@ -135,8 +141,14 @@ class Process:
         self._popen = None
 
     def signal_stop(self) -> None:
-        """Freeze the service (SIGSTOP): its sockets stay open and nobody answers."""
+        """Freeze the service (SIGSTOP): its sockets stay open and nobody answers. Returns once it stands still."""
         self._signal(signal.SIGSTOP)
+        # One thread takes the signal and stops the others; on a busy machine they go on, and answer, until it has run.
+        wait_until(
+            lambda: all(state in "TZX" for state in self._thread_states()),
+            what=f"{self.name} standing still",
+            timeout_seconds=STILL_SECONDS,
+        )
 
     def signal_cont(self) -> None:
         """Let a frozen service go on (SIGCONT)."""
@@ -146,6 +158,18 @@ class Process:
         if self._popen is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)
+
+    def _thread_states(self) -> List[str]:
+        """Return the state's letter of each thread of the group, as proc(5) has it."""
+        if self._popen is None:
+            return []
+        states: List[str] = []
+        for process in Path("/proc").glob("[0-9]*"):
+            # One that ends while it is looked at has no state any more.
+            with contextlib.suppress(OSError):
+                if _fields(process)[2] == str(self._popen.pid):
+                    states += [_fields(thread)[0] for thread in (process / "task").iterdir()]
+        return states
 
     def _group_is_gone(self) -> bool:
         assert self._popen
