@@ -45,19 +45,20 @@ from(bucket: bucket)
 """
 """Parameters: bucket, start, stop (UTC ns)."""
 
-# last() comes before the pivot: storage answers it by itself, with one point a series.
+# The asker picks the latest of the few rows: last() before the pivot may take a field of an amendment that lost its
+# original, and after it may fill what the latest decision lacks from an older one.
 PEERS = """
 from(bucket: bucket)
     |> range(start: time(v: start), stop: time(v: stop))
     |> filter(fn: (r) => r._measurement == "agent_reasoning")
     |> filter(fn: (r) => r.agent_type == kind and r.decision_type == "rate_adjustment")
     |> filter(fn: (r) => r._field == "decision_id" or r._field == "acted" or r._field =~ /fictional_interval$/)
-    |> last()
     |> drop(columns: ["_start", "_stop", "_measurement"])
     |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+    |> filter(fn: (r) => exists r.decision_id)
     |> yield(name: "peers")
 """
-"""Parameters: bucket, start, stop (UTC ns), kind (an agent type)."""
+"""Parameters: bucket, start, stop (UTC ns), kind (an agent type). Gives every rate decision in the range."""
 
 SYSTEM_SPEND = """
 spent = (field, start) =>

@@ -215,6 +215,12 @@ class StoreContract:
         assert store.ask.activity(START, STOP).decisions == {}
         assert store.ask.peers("publisher", START, STOP) == ()
 
+    def test_a_younger_amendment_without_an_original_does_not_hide_the_decision(self, store: Any) -> None:
+        made = decision(START, fictional_interval=5, nonfictional_interval=10)
+        store.write(made, Row("agent_reasoning", made.tags, {"fictional_interval": 9}, START + SECOND))
+
+        assert store.ask.peers("publisher", START, STOP) == (Peer("publisher-1", 300.0, "continue", 5, 10),)
+
     def test_an_amendment_with_other_tags_is_another_point(self, store: Any) -> None:
         store.write(decision(START, brain="claude"), decision(START, brain="rules"))
 

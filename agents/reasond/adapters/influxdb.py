@@ -316,8 +316,6 @@ class InfluxReader:
         latest: Dict[str, Tuple[int, str, Dict[str, str]]] = {}
         for record in self.query(flux.PEERS, start=start_ns, stop=stop_ns, kind=agent_type):
             agent_id = record.get("agent_id", "")
-            if not record.get(flux.MARKERS["agent_reasoning"]):
-                continue
             found = (_time_ns(record["_time"]), record.get("action", ""), record)
             if agent_id not in latest or found[:2] > latest[agent_id][:2]:
                 latest[agent_id] = found
@@ -352,16 +350,16 @@ class InfluxReader:
             published=tallies.by("published", "routing_key", "queue"),
             consumed=tallies.by("consumed", "queue"),
             consumed_by_action=tallies.by("consumed", "processing_action"),
-            late=int(tallies.one("late")),
+            late=tallies.count("late"),
             decisions=tallies.by("decisions", "action"),
             decisions_by_brain=tallies.by("decisions", "brain"),
-            mean_confidence=flux.mean(tallies.one("confidence_sum"), int(tallies.one("confidence_count"))),
-            tokens=int(tallies.one("tokens")),
-            cost_usd=tallies.one("cost"),
+            mean_confidence=flux.mean(tallies.amount("confidence_sum"), tallies.count("confidence_count")),
+            tokens=tallies.count("tokens"),
+            cost_usd=tallies.amount("cost"),
             api_calls=sum(errors.values()),
             api_errors={error: count for error, count in errors.items() if error not in ("", flux.NO_ERROR)},
-            flagged=int(tallies.one("flagged")),
-            rejected=int(tallies.one("rejected")),
+            flagged=tallies.count("flagged"),
+            rejected=tallies.count("rejected"),
             agents=_agents(results.get("health", ()), results.get("boots", ()), stop_ns),
             samples=_samples(results.get("samples", ())),
             system_hour_usd=_spent(results.get("hour", ())),
@@ -421,7 +419,11 @@ class _Tallies:
             sums[key] = sums.get(key, 0) + int(record["_value"])
         return sums
 
-    def one(self, result: str) -> float:
+    def count(self, result: str) -> int:
+        """Give the one whole number of a result, exactly, 0 where it is empty."""
+        return sum(int(record["_value"]) for record in self._results.get(result, ()))
+
+    def amount(self, result: str) -> float:
         """Give the one value of a result, 0 where it is empty."""
         return sum(float(record["_value"]) for record in self._results.get(result, ()))
 
