@@ -51,7 +51,9 @@ def reasond() -> None:
 def main() -> None:
     """Run the command line; every error of ours becomes its text on standard error and its exit status."""
     try:
-        reasond.main(prog_name="reasond", standalone_mode=False)
+        # click gives a command's exit status back instead of leaving with it.
+        status = reasond.main(prog_name="reasond", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as err:
