@@ -3,25 +3,31 @@
 import base64
 import json
 import stat
+import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
-from click.testing import CliRunner
 
+from reasond import cli
+from reasond.adapters import influx_setup
 from reasond.adapters.influx_setup import Options, Report, set_up
-from reasond.commands.setup_influxdb import setup_influxdb
+from reasond.downsampling import TASK_NAME, WINDOW_NS, parsed_time
 from reasond.errors import InputError, StoreRefused, StoreUnavailable
 from reasond.settings import InfluxSettings, InfluxSetupSettings
 from tests.testbed import provide
 from tests.testbed.http import HttpError, send, send_json
-from tests.testbed.influxd import Influxd
+from tests.testbed.influxd import Influxd, query
 from tests.testbed.process import free_ports
 
+VOLATILE = ("links", "updatedAt", "latestCompleted", "latestScheduled", "lastRunStatus")
 PASSWORD = "password123"
 ORG, BUCKET = "monitoring", "agent_metrics"
 NOW_LINE = "m v=1i"
+TASK, PAST = f"task {TASK_NAME}", "5-minute series of the past"
+HOUR_NS = 3600 * 1000000000
 FILES = {"admin.token", "agents.env", "agents.token", "grafana.token"}
 
 
@@ -32,6 +38,8 @@ class Bare:
         self.server = server
         self.url = server.url
         self.tokens = tokens
+        # One time for all of a test: a window's border may pass while it runs.
+        self.now_ns = time.time_ns()
         self.settings = InfluxSettings(url=server.url, org=ORG, bucket=BUCKET)
         self.setup = InfluxSetupSettings(admin_password=PASSWORD, token_dir=str(tokens))
 
@@ -72,15 +80,42 @@ class Bare:
             return None
         return len(answer.strip().splitlines())
 
+    def publish(self, token: str, *ages_h: float) -> None:
+        """Write a message published that many hours ago, for each."""
+        point = "publisher_metrics,agent_id=p,queue=q,routing_key=r messages_published=1i {}"
+        lines = "\n".join(point.format(self.now_ns - int(age_h * HOUR_NS)) for age_h in ages_h)
+        assert self.status(token, "POST", f"/api/v2/write?org={ORG}&bucket={BUCKET}", lines) == 200
+
+    def window(self, age_h: float) -> int:
+        """Give the number of the window that a message of that age lies in."""
+        return (self.now_ns - int(age_h * HOUR_NS)) // WINDOW_NS
+
+    def windows(self) -> Dict[int, int]:
+        """Give the messages of each window that has a series' point, by the window's number."""
+        flux = f'''from(bucket: "{BUCKET}") |> range(start: 0)
+            |> filter(fn: (r) => r._measurement == "publisher_metrics_5m")'''
+        found = query(self.url, ORG, self.token("admin"), flux)
+        return {(parsed_time(row["_time"]) or 0) // WINDOW_NS: int(row["_value"]) for row in found}
+
+    def tasks(self) -> List[Dict[str, Any]]:
+        """Give the organization's tasks."""
+        found = self.call(self.token("admin"), "GET", "/api/v2/tasks?org=" + ORG)["tasks"]
+        return [task for task in found if task["name"] == TASK_NAME]
+
+    def change(self, **changes: Any) -> None:
+        """Change the one task by hand."""
+        (task,) = self.tasks()
+        self.call(self.token("admin"), "PATCH", "/api/v2/tasks/" + task["id"], changes)
+
     def state(self) -> Dict[str, Any]:
         """Give everything that set-up may have made."""
         admin = self.token("admin")
         return {
             path: [
-                {key: value for key, value in entry.items() if key not in ("links", "updatedAt")}
+                {key: value for key, value in entry.items() if key not in VOLATILE}
                 for entry in self.call(admin, "GET", "/api/v2/" + path)[path]
             ]
-            for path in ("orgs", "users", "buckets", "authorizations")
+            for path in ("orgs", "users", "buckets", "authorizations", "tasks")
         }
 
 
@@ -349,19 +384,219 @@ def test_unwritable_token_directory_says_what_to_do(bare: Bare) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
-def test_command_reports_and_prints_no_token(bare: Bare, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+def test_command_reports_and_prints_no_token(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    def status(*arguments: str) -> Any:
+        monkeypatch.setattr(sys, "argv", ["reasond", "setup-influxdb", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code
+
     monkeypatch.setenv("INFLUXDB_URL", bare.url)
     monkeypatch.setenv("INFLUXDB_ADMIN_PASSWORD", PASSWORD)
     arguments = ["--timeout", "20", "--token-dir", str(bare.tokens)] + (["--json"] if as_json else [])
 
-    checked = CliRunner().invoke(setup_influxdb, [*arguments, "--check"])
-    made = CliRunner().invoke(setup_influxdb, [*arguments, "--rotate"])
+    checked = status(*arguments, "--check")
+    capsys.readouterr()
+    made = status(*arguments, "--rotate")
+    output = capsys.readouterr().out
 
-    assert (checked.exit_code, made.exit_code) == (1, 0)
+    assert (checked, made) == (1, 0)
     for name in ("admin", "agents", "grafana"):
-        assert bare.token(name) not in made.output
-    assert PASSWORD not in made.output
+        assert bare.token(name) not in output
+    assert PASSWORD not in output
     if as_json:
-        assert json.loads(made.output)["complete"] is True
+        assert json.loads(output)["complete"] is True
     else:
-        assert "created" in made.output and "token of agents" in made.output
+        assert "created" in output and "token of agents" in output
+
+
+def _with_history(bare: Bare, *ages_h: float, days: int = 30) -> None:
+    """Let a server of another time, with the agents' points and no task, be set up already."""
+    bare.tokens.mkdir(parents=True)
+    token = bare.by_hand()
+    (bare.tokens / "admin.token").write_text(token + "\n")
+    (bucket,) = bare.call(token, "GET", "/api/v2/buckets?name=" + BUCKET)["buckets"]
+    rules = [{"type": "expire", "everySeconds": days * 24 * 3600}]
+    bare.publish(token, *ages_h)
+    bare.call(token, "PATCH", "/api/v2/buckets/" + bucket["id"], {"retentionRules": rules})
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """Every Flux query that set-up makes."""
+    queries: List[str] = []
+    real = influx_setup._Api.flux
+
+    def noted(api: Any, flux: str, org_id: str) -> Any:
+        queries.append(flux)
+        return real(api, flux, org_id)
+
+    monkeypatch.setattr(influx_setup._Api, "flux", noted)
+    return queries
+
+
+def test_fresh_server_s_task_runs_from_the_first_and_costs_one_query(bare: Bare, asked: List[str]) -> None:
+    first = bare.run()
+    second = bare.run()
+
+    (task,) = bare.tasks()
+    assert (task["status"], task["every"], task["offset"]) == ("active", "5m", "2m")
+    assert _states(first)[TASK] == _states(first)[PAST] == "created"
+    assert _states(second)[TASK] == "kept" and PAST not in _states(second)
+    assert len(asked) == 1
+
+
+def test_past_is_filled_in_when_the_task_is_made(bare: Bare) -> None:
+    _with_history(bare, 49, 3.5, 3.4, 1)
+    ages = [bare.window(age_h) for age_h in (49, 3.5, 3.4, 1)]
+
+    report = bare.run()
+
+    assert _states(report)[PAST] == "created"
+    windows = bare.windows()
+    assert set(windows) == set(ages) and sum(windows.values()) == 4
+    assert not bare.run().changed
+
+
+def test_points_past_the_retention_that_are_still_there_do_no_harm(bare: Bare) -> None:
+    _with_history(bare, 24 * 9, 24 * 7.9, 1, days=8)
+    bare.setup = InfluxSetupSettings(admin_password=PASSWORD, token_dir=str(bare.tokens), retention_days=8)
+    ages = {bare.window(24 * 7.9), bare.window(1)}
+
+    assert bare.run().complete
+
+    assert set(bare.windows()) == ages
+
+
+@pytest.mark.parametrize("past_h", [0.0, 20.0], ids=["empty", "with-points"])
+def test_fill_that_was_cut_off_is_completed_by_the_next_run(
+    bare: Bare, monkeypatch: pytest.MonkeyPatch, past_h: float
+) -> None:
+    ages_h = [past_h, past_h / 2, 0.5] if past_h else []
+    _with_history(bare, *ages_h or [0.0])
+    wanted = {bare.window(age_h) for age_h in ages_h}
+    queries: List[str] = []
+    real = influx_setup._Api.flux
+
+    def fails_at(number: int) -> Callable[..., Any]:
+        def flux(api: Any, text: str, org_id: str) -> Any:
+            queries.append(text)
+            if len(queries) == number:
+                raise StoreUnavailable("the network is gone")
+            return real(api, text, org_id)
+
+        return flux
+
+    # The first query looks for the oldest point; the others are a span each.
+    monkeypatch.setattr(influx_setup._Api, "flux", fails_at(3 if past_h else 1))
+    with pytest.raises(StoreUnavailable, match="the network is gone"):
+        bare.run()
+    assert [task["status"] for task in bare.tasks()] == ["inactive"]
+    checked = bare.run(check=True)
+    assert _states(checked)[TASK] == "differs" and not checked.complete
+    done = queries[:]
+    report = bare.run()
+
+    assert _states(report)[TASK] == "kept" and _states(report)[PAST] == "created"
+    assert [task["status"] for task in bare.tasks()] == ["active"]
+    if past_h:
+        assert queries[len(done)] == done[-1], "it did not go on where it was cut off"
+        assert set(bare.windows()) == wanted
+    assert not bare.run().changed
+
+
+def test_span_that_is_too_much_at_once_is_made_by_the_hour(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_history(bare, 8, 2)
+    real, refused = influx_setup._Api.flux, []
+
+    def flux(api: Any, text: str, org_id: str) -> Any:
+        if not refused and "messages_published" in text:
+            refused.append(text)
+            raise influx_setup._Refusal("POST /api/v2/query", 200, "memory allocation limit reached")
+        return real(api, text, org_id)
+
+    monkeypatch.setattr(influx_setup._Api, "flux", flux)
+
+    assert bare.run().complete
+    assert refused and sum(bare.windows().values()) == 2
+
+
+def test_query_that_fails_is_told(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_history(bare, 2)
+    # The parts come in any order: the answer has begun, with status 200, or it has not, when the second one fails.
+    broken = """import "array"
+array.from(rows: [{v: 1}]) |> yield(name: "first")
+array.from(rows: [{v: 0}]) |> map(fn: (r) => ({v: 1 / r.v})) |> yield(name: "second")"""
+    monkeypatch.setattr(influx_setup, "span_flux", lambda *span: broken)
+
+    with pytest.raises(StoreRefused, match=r"denied POST /api/v2/query: .*divide by zero"):
+        bare.run()
+
+
+def test_other_definition_is_changed_and_leaves_nothing_of_the_old(bare: Bare) -> None:
+    _with_history(bare, 5, 1)
+    bare.run()
+    (task,) = bare.tasks()
+    old = f"publisher_metrics_5m,of=old messages_published=7i {time.time_ns() - HOUR_NS}"
+    assert bare.status(bare.token("admin"), "POST", f"/api/v2/write?org={ORG}&bucket={BUCKET}", old) == 200
+    bare.change(flux=task["flux"] + "\n// of an older version\n")
+    checked = bare.run(check=True)
+
+    report = bare.run()
+
+    assert _states(checked)[TASK] == "differs"
+    assert _states(report)[TASK] == "changed" and _states(report)[PAST] == "created"
+    assert [(one["id"], one["flux"], one["status"]) for one in bare.tasks()] == [(task["id"], task["flux"], "active")]
+    assert sum(bare.windows().values()) == 2
+    assert not bare.run().changed
+
+
+def test_task_that_was_switched_off_is_started_again(bare: Bare) -> None:
+    bare.run()
+    bare.change(status="inactive")
+
+    assert _states(bare.run(check=True))[TASK] == "differs"
+    assert _states(bare.run())[PAST] == "created"
+    assert [task["status"] for task in bare.tasks()] == ["active"]
+
+
+def test_second_task_of_the_name_is_deleted(bare: Bare) -> None:
+    bare.run()
+    (task,) = bare.tasks()
+    again = {key: task[key] for key in ("orgID", "flux", "status", "description")}
+    bare.call(bare.token("admin"), "POST", "/api/v2/tasks", again)
+    assert len(bare.tasks()) == 2 and not bare.run(check=True).complete
+
+    report = bare.run()
+
+    assert _states(report)[TASK + ", another"] == "changed"
+    assert len(bare.tasks()) == 1
+
+
+def test_lost_task_is_told_by_a_check_and_made_again(bare: Bare) -> None:
+    bare.run()
+    (task,) = bare.tasks()
+    bare.call(bare.token("admin"), "DELETE", "/api/v2/tasks/" + task["id"])
+
+    checked = bare.run(check=True)
+
+    assert _states(checked)[TASK] == "missing" and not checked.complete
+    assert _states(bare.run())[TASK] == "created"
+    assert bare.run(check=True).complete
+
+
+def test_backfill_takes_up_what_came_too_late(bare: Bare) -> None:
+    _with_history(bare, 5, 1)
+    bare.run()
+    late = bare.window(3)
+    bare.publish(bare.token("agents"), 3)
+    bare.run()
+    assert late not in bare.windows()
+
+    report = bare.run(backfill=True)
+
+    assert _states(report)[TASK] == "kept" and _states(report)[PAST] == "created"
+    assert bare.windows()[late] == 1 and sum(bare.windows().values()) == 3
+    assert not bare.run().changed

@@ -1,4 +1,4 @@
-"""Makes an InfluxDB 2 ready for the agents: admin user, organization, bucket and least-privilege tokens.
+"""Makes an InfluxDB 2 ready: admin user, organization, bucket, least-privilege tokens, and the downsampling.
 
 Used by `reasond setup-influxdb`. Idempotent, also against a server that was set up half-way or by hand: each
 thing is found by name and made only when missing, and a step that is cut off is completed by the next run.
@@ -6,6 +6,7 @@ It talks to the HTTP API by urllib3, as influxdb-client's models add nothing to 
 """
 
 import base64
+import csv
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,17 @@ from msgspec import Struct
 from reasond.adapters.causes import short_cause
 from reasond.adapters.state import write_atomically
 from reasond.core.backoff import delay_s
+from reasond.downsampling import (
+    DOWNSAMPLED,
+    OFFSET_S,
+    TASK_NAME,
+    WINDOW_NS,
+    flux_time,
+    oldest_flux,
+    parsed_time,
+    span_flux,
+    task_flux,
+)
 from reasond.errors import InputError, StoreRefused, StoreUnavailable
 from reasond.settings import InfluxSettings, InfluxSetupSettings
 
@@ -28,6 +40,16 @@ ADMIN_FILE = "admin.token"
 DAY_S = 24 * 3600
 # A server that was just started answers within seconds; more than two of them between looks wastes time.
 WAIT_BASE_S, WAIT_CAP_S = 0.2, 2.0
+# Three hours at the default rates take 11 MB and two seconds; an hour is tried when a span was too much at once.
+FILL_NS, FILL_CAUTIOUS_NS = 3 * 3600 * 1000000000, 3600 * 1000000000
+FILL_TIMEOUT_S = 120.0
+"""For one span of the past: far more than any took, but a server that hangs must not hold set-up for ever."""
+# A window at the edge of the retention would be refused by the time it is written.
+FILL_MARGIN_NS = 2 * WINDOW_NS
+_TASK = "5-minute series for the boards, by reasond setup-influxdb"
+# The progress stands in the task itself, which is inactive until the past is filled in: a set-up that was cut off
+# goes on from there, on whatever host it runs next.
+_FILLING = _TASK + "; the past is filled in up to "
 
 State = Literal["kept", "created", "changed", "differs", "missing"]
 """`differs`: it stands but isn't as declared, and was left alone; `missing`: only said by a check."""
@@ -91,13 +113,15 @@ class Options(Struct, frozen=True):
     """How to go about it.
 
     `timeout_s`: how long to wait for health; `rotate`: make new tokens and delete the old; `force`: change
-    the retention of a bucket that has another; `check`: change nothing, only tell.
+    the retention of a bucket that has another; `check`: change nothing, only tell; `backfill`: make the
+    5-minute series of the past anew.
     """
 
     timeout_s: float = 60.0
     rotate: bool = False
     force: bool = False
     check: bool = False
+    backfill: bool = False
 
 
 def set_up(
@@ -108,7 +132,7 @@ def set_up(
 ) -> Report:
     """Bring the server to the declared state, or with `options.check` tell what is missing.
 
-    `say` is told, once for each reason, why it still waits for the server.
+    `say` is told, once for each reason, why it still waits for the server, and how far the past is filled in.
 
     Raises StoreUnavailable when it isn't healthy in time, StoreRefused when it lets nobody in (the text then
     holds the steps of recovery) or denies a step, InputError when the token directory can't be written.
@@ -129,8 +153,8 @@ class _Api:
 
     def __init__(self, settings: InfluxSettings) -> None:
         self._url = settings.url.rstrip("/")
+        self._timeout_s = settings.timeout_s
         self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=settings.timeout_s, read=settings.timeout_s),
             retries=False,
             ca_certs=settings.ca_file or None,
         )
@@ -149,22 +173,49 @@ class _Api:
 
         Raises _Refusal for an error status, StoreUnavailable when nobody answers.
         """
+        data, answered = self._request(method, path, body, headers, query)
+        return _json_object(data), answered
+
+    def flux(self, flux: str, org_id: str) -> List[Dict[str, str]]:
+        """Give the rows of a Flux query, values as text.
+
+        Raises _Refusal when the query fails, StoreUnavailable when it takes longer than `FILL_TIMEOUT_S`.
+        """
+        path = "/api/v2/query"
+        body = {"query": flux, "type": "flux"}
+        data, _ = self._request("POST", path, body, None, {"orgID": org_id}, read_timeout_s=FILL_TIMEOUT_S)
+        rows: List[Dict[str, str]] = []
+        for table in data.decode("utf-8").replace("\r\n", "\n").strip("\n").split("\n\n"):
+            rows += csv.DictReader(table.strip("\n").split("\n"))
+        # What fails once the answer has begun comes as a table of its own, under status 200.
+        for row in rows:
+            if row.get("error"):
+                raise _Refusal(f"POST {path}", 200, row["error"])
+        return rows
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        headers: Optional[Mapping[str, str]],
+        query: Optional[Mapping[str, str]],
+        *,
+        read_timeout_s: Optional[float] = None,
+    ) -> Tuple[bytes, Mapping[str, str]]:
         url = self._url + path + ("?" + urlencode(query) if query else "")
         sent = dict(self.credentials if headers is None else headers)
         data = None
         if body is not None:
             data, sent["Content-Type"] = msgspec.json.encode(body), "application/json"
+        timeout = urllib3.Timeout(connect=self._timeout_s, read=read_timeout_s or self._timeout_s)
         try:
-            got = self._pool.request(method, url, body=data, headers=sent)
+            got = self._pool.request(method, url, body=data, headers=sent, timeout=timeout)
         except (urllib3.exceptions.HTTPError, OSError) as err:
             raise StoreUnavailable(f"InfluxDB at {self._url} can't be reached: {short_cause(err)}") from err
-        try:
-            found = msgspec.json.decode(got.data, type=Dict[str, Any]) if got.data else {}
-        except msgspec.DecodeError:
-            found = {}
         if got.status >= 400:
-            raise _Refusal(f"{method} {path}", got.status, str(found.get("message", "")))
-        return found, got.headers
+            raise _Refusal(f"{method} {path}", got.status, str(_json_object(got.data).get("message", "")))
+        return got.data, got.headers
 
     def get(self, path: str, **query: str) -> Any:
         """Give what a GET finds; {} for what isn't there (404)."""
@@ -231,6 +282,8 @@ class _SetUp:
             return
         for role in ROLES:
             self._token(role, org_id, bucket_id)
+        # Last, as filling in the past may take minutes, and nobody but the boards waits for it.
+        self._downsampling(org_id, bucket_id)
 
     def _await_health(self) -> None:
         end = time.monotonic() + self._options.timeout_s
@@ -243,7 +296,7 @@ class _SetUp:
             if left <= 0:
                 raise StoreUnavailable(f"not healthy within {self._options.timeout_s:g} s: {reason}")
             if reason != said:
-                self._say(reason)
+                self._say("waiting: " + reason)
                 said = reason
             time.sleep(min(left, delay_s(attempt, base_s=WAIT_BASE_S, cap_s=WAIT_CAP_S, rng=_NoChance())))
             attempt += 1
@@ -416,6 +469,84 @@ class _SetUp:
                 return Step(what, "missing", f"{self._directory / name} lacks it")
         return Step(what, "kept")
 
+    def _downsampling(self, org_id: str, bucket_id: str) -> None:
+        """Care that the task is there once, as declared and running, and that the past has its series."""
+        flux = task_flux(self._settings.org, self._settings.bucket)
+        found = self._api.get("/api/v2/tasks", orgID=org_id, name=TASK_NAME).get("tasks", ())
+        listed = [task for task in found if task["name"] == TASK_NAME]
+        if self._options.check:
+            self._steps.append(_checked_task(listed, flux))
+            return
+        task = self._task(org_id, listed, flux)
+        for other in listed[1:]:
+            self._api.send("DELETE", f"/api/v2/tasks/{other['id']}")
+            self._steps.append(Step(f"task {TASK_NAME}, another", "changed", "deleted"))
+        if task["status"] != "active":
+            self._fill_in(task, org_id, bucket_id)
+
+    def _task(self, org_id: str, listed: Sequence[Dict[str, Any]], flux: str) -> Dict[str, Any]:
+        """Give the task as it stands now: one that is new, changed or to be filled in anew is inactive."""
+        what = f"task {TASK_NAME}"
+        waiting = {"flux": flux, "status": "inactive", "description": _TASK}
+        if not listed:
+            made: Dict[str, Any] = self._api.send("POST", "/api/v2/tasks", dict(waiting, orgID=org_id))
+            self._steps.append(Step(what, "created"))
+            return made
+        task = listed[0]
+        differs = task["flux"] != flux
+        self._steps.append(Step(what, "changed" if differs else "kept"))
+        if differs or self._options.backfill:
+            task = self._api.send("PATCH", f"/api/v2/tasks/{task['id']}", waiting)
+        return task
+
+    def _fill_in(self, task: Dict[str, Any], org_id: str, bucket_id: str) -> None:
+        """Make the series of the past, from where an earlier run was cut off or else anew, then start the task."""
+        path = f"/api/v2/tasks/{task['id']}"
+        begin = self._begin(task, org_id, bucket_id)
+        at, span = begin, FILL_NS
+        while at is not None and at < _over():
+            stop = min(at + span, _over())
+            try:
+                self._api.flux(span_flux(self._settings.org, self._settings.bucket, at, stop), org_id)
+            except _Refusal:
+                if span == FILL_CAUTIOUS_NS:
+                    raise
+                span = FILL_CAUTIOUS_NS
+                continue
+            at = stop
+            # InfluxDB takes a description for a change only beside something else.
+            self._api.send("PATCH", path, {"status": "inactive", "description": _FILLING + flux_time(at)})
+            self._say("5-minute series: the past is filled in up to " + flux_time(at))
+        self._api.send("PATCH", path, {"status": "active", "description": _TASK})
+        detail = f"from {flux_time(begin)}" if begin is not None else "the bucket holds no points yet"
+        self._steps.append(Step("5-minute series of the past", "created", detail))
+
+    def _begin(self, task: Dict[str, Any], org_id: str, bucket_id: str) -> Optional[int]:
+        """Give the first window to make (UTC ns), None for a bucket without points."""
+        done = str(task.get("description", "")).partition(_FILLING)[2]
+        begin = parsed_time(done)
+        if begin is None:
+            self._drop_series(org_id, bucket_id)
+            rows = self._api.flux(oldest_flux(self._settings.bucket), org_id)
+            begin = parsed_time(rows[0]["_time"]) if rows else None
+        if begin is None:
+            return None
+        rules = self._api.get(f"/api/v2/buckets/{bucket_id}").get("retentionRules", ())
+        kept_s = sum(rule.get("everySeconds", 0) for rule in rules)
+        if kept_s:
+            begin = max(begin, time.time_ns() - kept_s * 1000000000 + FILL_MARGIN_NS)
+        return begin - begin % WINDOW_NS
+
+    def _drop_series(self, org_id: str, bucket_id: str) -> None:
+        """Delete what an earlier definition made: with other tags it would stand beside the new, and count twice."""
+        for name in DOWNSAMPLED:
+            self._api.answer(
+                "POST",
+                "/api/v2/delete",
+                {"start": flux_time(0), "stop": flux_time(_over()), "predicate": f'_measurement="{name}"'},
+                query={"orgID": org_id, "bucketID": bucket_id},
+            )
+
     def _made(self, what: str, method: str, path: str, body: Any) -> str:
         """Make something and give its id; with a check, only tell that it is missing and give ""."""
         if self._options.check:
@@ -463,6 +594,33 @@ class _NoChance:
 
     def random(self) -> float:
         return 0.0
+
+
+def _over() -> int:
+    """Give the end (UTC ns) of the last window that the task would have made by now."""
+    last = time.time_ns() - OFFSET_S * 1000000000
+    return last - last % WINDOW_NS
+
+
+def _checked_task(listed: Sequence[Dict[str, Any]], flux: str) -> Step:
+    what = f"task {TASK_NAME}"
+    if not listed:
+        return Step(what, "missing")
+    if len(listed) > 1:
+        return Step(what, "differs", f"there are {len(listed)} of them")
+    if listed[0]["flux"] != flux:
+        return Step(what, "differs", "another definition")
+    if listed[0]["status"] != "active":
+        return Step(what, "differs", "not running: " + str(listed[0].get("description", "")))
+    return Step(what, "kept")
+
+
+def _json_object(data: bytes) -> Dict[str, Any]:
+    """Give an answer's JSON object; {} for none and for anything else."""
+    try:
+        return msgspec.json.decode(data, type=Dict[str, Any]) if data else {}
+    except msgspec.DecodeError:
+        return {}
 
 
 def _files(role: Role, token: str) -> List[Tuple[str, str]]:

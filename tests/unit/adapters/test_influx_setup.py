@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from reasond.adapters.influx_setup import Options, Report, Step, set_up
+from reasond.downsampling import TASK_NAME, task_flux
 from reasond.errors import StoreRefused, StoreUnavailable
 from reasond.settings import InfluxSettings, InfluxSetupSettings
 
@@ -19,6 +20,7 @@ BUCKET = {
     "retentionRules": [{"type": "expire", "everySeconds": 2592000}],
 }
 USER = {"id": "u1", "name": "admin"}
+TASK = {"id": "t1", "name": TASK_NAME, "status": "active", "flux": task_flux("monitoring", "agent_metrics")}
 
 
 def _permissions(*actions: str) -> List[Dict[str, Any]]:
@@ -44,6 +46,8 @@ class Hashing:
         ]
         self.changes: List[str] = []
         self.deny = ""
+        self.task = dict(TASK)
+        self.rows = b""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,7 +56,7 @@ class Hashing:
                 body = json.loads(self.rfile.read(length) or b"{}")
                 token = (self.headers.get("Authorization") or "").replace("Token ", "")
                 status, content = outer.answer(self.command, self.path.split("?")[0], token, body)
-                data = json.dumps(content).encode()
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -93,6 +97,9 @@ class Hashing:
             "/api/v2/buckets": {"buckets": [BUCKET]},
             "/api/v2/buckets/b1": BUCKET,
             "/api/v2/authorizations": {"authorizations": authorizations},
+            "/api/v2/tasks": {"tasks": [self.task]},
+            "/api/v2/delete": {},
+            "/api/v2/query": self.rows,
         }[path]
 
     def close(self) -> None:
@@ -173,6 +180,17 @@ def test_denied_step_names_the_request_and_no_token(server: Hashing, tokens: Pat
     with pytest.raises(StoreRefused, match=r"GET /api/v2/orgs/o1/owners: 403 insufficient permissions") as caught:
         _run(server, tokens)
     assert "admin-token" not in str(caught.value)
+
+
+def test_query_that_fails_once_its_answer_has_begun_is_told(server: Hashing, tokens: Path) -> None:
+    server.task["status"] = "inactive"
+    server.rows = (
+        b",result,table,_time\r\n,first,0,2026-01-01T00:00:00Z\r\n\r\n\r\n"
+        b",error,reference\r\n,memory allocation limit reached,\r\n"
+    )
+
+    with pytest.raises(StoreRefused, match="POST /api/v2/query: 200 memory allocation limit reached"):
+        _run(server, tokens)
 
 
 def test_page_of_another_program_is_no_healthy_influxdb(
