@@ -8,7 +8,7 @@ INVENTORY ?= local
 DEPLOY_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards dashboards pictures reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ acceptance: ## run the whole system for MINUTES=10 and judge it by its own recor
 
 bench-flow: ## measure how fast messages flow
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.flow
+
+bench-boards: ## measure how fast every panel answers over 30 days of data (10 minutes)
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.boards
+
+dashboards: ## write grafana/dashboards/ and grafana/alerting/ anew from grafana/boards/
+	@scripts/in-venv lint python -m grafana.boards
+
+pictures: ## draw the boards over a simulated day into docs/pictures/, by real Grafana and Chromium (a minute)
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.pictures
 
 reference: ## write docs/settings.md and the tables of docs/metrics.md anew from the code
 	@scripts/in-venv lint python scripts/make-reference

@@ -14,6 +14,7 @@ from tests.hosts.accepted import HostSystem
 from tests.hosts.conftest import API_KEY, Site
 from tests.hosts.whole import AGENTS, SERVICES, SETUPS
 from tests.standin import StandIn
+from tests.testbed.boards import of_board
 from tests.testbed.http import send_json
 from tests.testbed.nspawn import Room
 from tests.testbed.playbook import PlaybookFailed
@@ -24,6 +25,7 @@ from tests.testbed.waiting import wait_until
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("whole")]
 
 DASHBOARD = "reasond-ai-decisions"
+HOUR_MS = 3_600_000
 
 
 def test_look_at_a_bare_host_fails_at_nothing_and_changes_nothing(site: Site) -> None:
@@ -75,8 +77,8 @@ def test_grafana_answers_its_decision_table_with_decisions_of_this_run(site: Sit
     password = site.whole.secrets["grafana_admin_password"]
     with tunnel(site.whole.host, 3000) as ports:
         dashboard = ask_grafana(ports[3000], password, f"/api/dashboards/uid/{DASHBOARD}")["dashboard"]
-        (panel,) = (panel for panel in dashboard["panels"] if panel["title"] == "Recent agent reasoning")
-        query = {"queries": [{**panel["targets"][0], "refId": "A"}], "from": "now-1h", "to": "now"}
+        (asked,) = (asked for asked in of_board(DASHBOARD, dashboard) if asked.title == "Recent agent reasoning")
+        query = {"queries": asked.requests(HOUR_MS), "from": "now-1h", "to": "now"}
 
         def table() -> Dict[str, List[Any]]:
             (frame,) = ask_grafana(ports[3000], password, "/api/ds/query", query)["results"]["A"]["frames"]

@@ -1,0 +1,137 @@
+"""What the agents decided, why, how sure they were, and how long it took them."""
+
+from reasond.downsampling import LATENCY_FROM_MS
+
+from ..flux import ACTION, AGENT, counted, either, per_minute, quantiles, read, totals, windows
+from ..look import TABLE_ROWS
+from . import Signal
+
+ADJUSTED = "  |> filter(fn: (r) => r._value)"
+
+
+def _decisions(by: str) -> str:
+    return counted(
+        read("agent_reasoning", ["decision_id"], AGENT, ACTION),
+        read("agent_reasoning_5m", ["decisions"], AGENT, ACTION),
+        [by],
+    )
+
+
+BY_ACTION = Signal("${__field.labels.action}", "short", "decisions, by the action that was taken", _decisions("action"))
+BY_BRAIN = Signal("${__field.labels.brain}", "short", "decisions, by who took them", _decisions("brain"))
+FREQUENCY = Signal(
+    "${__field.labels.agent_id}",
+    "decisions/min",
+    "decisions a minute, by agent",
+    per_minute(
+        counted(
+            read("agent_reasoning", ["decision_id"], AGENT, ACTION),
+            read("agent_reasoning_5m", ["decisions"], AGENT, ACTION),
+            ["agent_id"],
+            empty=True,
+        )
+    ),
+)
+
+REASONING = Signal(
+    "recent reasoning",
+    "none",
+    f"the newest {TABLE_ROWS} decisions: when, who, what, and the reason given",
+    read("agent_reasoning", ["reasoning"], AGENT, ACTION)
+    + f"""
+  // Per series, before anything is put together: the whole range never has to fit into memory.
+  |> tail(n: {TABLE_ROWS})
+  |> keep(columns: ["_time", "agent_id", "action", "_value"])
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: {TABLE_ROWS})
+  |> rename(columns: {{_time: "timestamp", _value: "reasoning"}})""",
+)
+
+CONFIDENCE = Signal(
+    "${__field.labels.agent_id}",
+    "percentunit",
+    "how sure the agents said they were: the mean confidence of each window, by agent",
+    either(
+        read("agent_reasoning", ["confidence"], AGENT, ACTION)
+        + '\n  |> group(columns: ["agent_id"])\n'
+        + windows("mean"),
+        read("agent_reasoning_5m", ["confidence_sum", "confidence_count"], AGENT, ACTION)
+        + "\n  |> toFloat()\n"
+        + windows("sum")
+        + '\n  |> group(columns: ["agent_id", "_field"])\n'
+        + windows("sum")
+        + """
+  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+  |> filter(fn: (r) => r.confidence_count > 0.0)
+  |> map(fn: (r) => ({_time: r._time, agent_id: r.agent_id, _value: r.confidence_sum / r.confidence_count}))""",
+    )
+    + "data\n",
+)
+
+
+def _latency(part: float, name: str) -> Signal:
+    return Signal(
+        f"{name}, ${{__field.labels.agent_type}}",
+        "ms",
+        f"time from question to decision, {name}, by kind of agent; without what the rules decided at once",
+        quantiles(
+            read("agent_reasoning", ["decision_latency_ms"], AGENT)
+            + f"\n  |> filter(fn: (r) => r._value >= {LATENCY_FROM_MS})",
+            read("decision_latency_5m", ["decision_latency_ms"], AGENT),
+            "agent_type",
+            part,
+        ),
+    )
+
+
+LATENCY_P50 = _latency(0.5, "median")
+LATENCY_P95 = _latency(0.95, "95th percentile")
+
+GUARDED = Signal(
+    "${__field.labels.agent_id}",
+    "short",
+    "decisions that a guard rail changed, by agent",
+    either(
+        read("agent_reasoning", ["adjusted"], AGENT, ACTION) + f"\n{ADJUSTED}\n" + windows("count"),
+        read("agent_reasoning_5m", ["adjusted"], AGENT, ACTION) + "\n" + windows("sum"),
+    )
+    + "data\n"
+    + totals(["agent_id"]),
+)
+GUARDED_TABLE = Signal(
+    "adjustments",
+    "none",
+    f"the newest {TABLE_ROWS} adjustments: what was asked for and what the guard rail made of it",
+    read("agent_reasoning", ["adjustment"], AGENT, ACTION)
+    + f"""
+  |> tail(n: {TABLE_ROWS})
+  |> keep(columns: ["_time", "agent_id", "action", "_value"])
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: {TABLE_ROWS})
+  |> rename(columns: {{_time: "timestamp", _value: "adjustment"}})""",
+)
+
+FAILURES = Signal(
+    "${__field.labels.error}",
+    "short",
+    "attempts at the Claude API that failed, by kind of failure",
+    counted(
+        read("api_calls", ["attempt"], AGENT, 'r.error != "none"'),
+        read("api_calls_5m", ["attempts"], AGENT, 'r.error != "none"'),
+        ["error"],
+    ),
+)
+
+MARKERS = (
+    read("agent_reasoning", ["reasoning"], AGENT, 'r.decision_type == "rate_adjustment"', 'r.action != "continue"')
+    + """
+  |> tail(n: 100)
+  |> keep(columns: ["_time", "_value", "agent_id", "action"])
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: 100)
+  |> map(fn: (r) => ({time: r._time, text: r.agent_id + ": " + r._value, tags: r.action}))"""
+)
+"""Annotation: the newest rate decisions that changed something."""

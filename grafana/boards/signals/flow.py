@@ -1,0 +1,73 @@
+"""Messages and queues: what goes in, what comes out, and what waits meanwhile."""
+
+from ..flux import AGENT, QUEUE, ROUTED, either, per_minute, quantiles, read, summed, windows
+from . import Signal
+
+DEAD_LETTERS = "r.queue =~ /^books[.]/"
+MAIN = "r.queue !~ /^books[.]/"
+"""`books.` begins the names of the dead-letter queues only (reasond.topology)."""
+
+PUBLISHED = Signal(
+    "published by ${__field.labels.agent_id}",
+    "msg/min",
+    "messages published and confirmed by the broker, a minute, by publisher",
+    per_minute(
+        summed(
+            read("publisher_metrics", ["messages_published"], AGENT, ROUTED),
+            read("publisher_metrics_5m", ["messages_published"], AGENT, ROUTED),
+            ["agent_id"],
+            empty=True,
+        )
+    ),
+)
+CONSUMED = Signal(
+    "consumed by ${__field.labels.agent_id}",
+    "msg/min",
+    "messages handled to their end, a minute, by consumer",
+    per_minute(
+        summed(
+            read("consumer_metrics", ["messages_consumed"], AGENT, QUEUE),
+            read("consumer_metrics_5m", ["messages_consumed"], AGENT, QUEUE),
+            ["agent_id"],
+            empty=True,
+        )
+    ),
+)
+
+
+def _depths(which: str, *conditions: str) -> Signal:
+    raw = read("queue_metrics", ["depth"], *conditions)
+    rolled = read("queue_metrics_5m", ["depth_max"], *conditions)
+    deepest = windows("max")
+    return Signal(
+        "${__field.labels.queue}",
+        "short",
+        f"messages in each {which} queue, ready and unacknowledged; the highest of each window",
+        either(f"{raw}\n  |> toFloat()\n{deepest}", f"{rolled}\n{deepest}")
+        + 'data\n  |> keep(columns: ["_time", "_value", "queue"])\n  |> group(columns: ["queue"])\n'
+        + deepest,
+    )
+
+
+DEPTHS = _depths("main", QUEUE, MAIN)
+DEAD_DEPTHS = _depths("dead-letter", DEAD_LETTERS)
+
+
+def _p95(field: str) -> str:
+    return quantiles(
+        read("consumer_metrics", [field], QUEUE), read("consumer_durations_5m", [field], QUEUE), "queue", 0.95
+    )
+
+
+HANDLING_P95 = Signal(
+    "handling, ${__field.labels.queue}",
+    "ms",
+    "time that the handler took, 95th percentile, by queue",
+    _p95("processing_duration_ms"),
+)
+AGE_P95 = Signal(
+    "end to end, ${__field.labels.queue}",
+    "ms",
+    "time from a message's header to its end, 95th percentile, by queue",
+    _p95("age_ms"),
+)
