@@ -10,10 +10,11 @@ disagree on how to write one. They say `.Labels` and `.Values` therefore, not `$
 from dataclasses import dataclass
 from typing import Any
 
-from grafana.boards.flux import read
 from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
-DATASOURCE_UID = "reasond-influxdb"
+from .flux import read
+from .look import DATA_SOURCE
+
 FOLDER = "reasond alerts"
 """Not the dashboards' folder: rules are provisioned first and would make that under a uid of Grafana's choosing, beside
 the one that the dashboards ask for; Grafana 11.0 then doesn't start (grafana/grafana issues 87889 and 125079)."""
@@ -372,12 +373,11 @@ def _rule(alert: Alert) -> dict[str, Any]:
 
 def _query(name: str, flux: str, seconds: int) -> dict[str, Any]:
     ref = f"{name}_series"
-    source = {"type": "influxdb", "uid": DATASOURCE_UID}
     return {
         "refId": ref,
-        "datasourceUid": DATASOURCE_UID,
+        "datasourceUid": DATA_SOURCE.uid,
         "relativeTimeRange": {"from": seconds, "to": 0},
-        "model": {"refId": ref, "datasource": source, "query": flux, "intervalMs": 1000, "maxDataPoints": 100},
+        "model": {"refId": ref, "datasource": DATA_SOURCE, "query": flux, "intervalMs": 1000, "maxDataPoints": 100},
     }
 
 

@@ -81,6 +81,19 @@ def totals(by: Sequence[str], *, empty: bool = False) -> str:
     return TOTALS.format(by=", ".join(f'"{tag}"' for tag in by), empty=_truth(empty))
 
 
+def newest(count: int, columns: Sequence[str]) -> str:
+    """Give the steps that leave the newest `count` rows of all series, with these columns, youngest first.
+
+    Each series is cut before anything is put together: the whole range never has to fit into memory.
+    """
+    kept = ", ".join(f'"{column}"' for column in columns)
+    return f"""  |> tail(n: {count})
+  |> keep(columns: [{kept}])
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: {count})"""
+
+
 def counted(raw: str, rolled: str, by: Sequence[str], *, empty: bool = False) -> str:
     """Give the query of how many points each window has, by tags; `rolled` is a query of counts."""
     both = either(f"{raw}\n{windows('count', empty=empty)}", f"{rolled}\n{windows('sum', empty=empty)}")

@@ -2,19 +2,29 @@
 
 from reasond.downsampling import LATENCY_FROM_MS
 
-from ..flux import ACTION, AGENT, counted, either, per_minute, quantiles, read, totals, windows
+from ..flux import ACTION, AGENT, RATES, counted, either, newest, per_minute, quantiles, read, totals, windows
 from ..look import TABLE_ROWS
 from . import Signal
 
+MARKED = 100
+"""More marks than that would hide what they stand on."""
 ADJUSTED = "  |> filter(fn: (r) => r._value)"
 
 
-def _decisions(by: str) -> str:
+def _decisions(by: str, *, empty: bool = False) -> str:
     return counted(
         read("agent_reasoning", ["decision_id"], AGENT, ACTION),
         read("agent_reasoning_5m", ["decisions"], AGENT, ACTION),
         [by],
+        empty=empty,
     )
+
+
+def _texts(field: str) -> str:
+    """Give the query of the newest texts of a field, with when, who and what."""
+    return f"""{read("agent_reasoning", [field], AGENT, ACTION)}
+{newest(TABLE_ROWS, ["_time", "agent_id", "action", "_value"])}
+  |> rename(columns: {{_time: "timestamp", _value: "{field}"}})"""
 
 
 BY_ACTION = Signal("${__field.labels.action}", "short", "decisions, by the action that was taken", _decisions("action"))
@@ -23,29 +33,14 @@ FREQUENCY = Signal(
     "${__field.labels.agent_id}",
     "decisions/min",
     "decisions a minute, by agent",
-    per_minute(
-        counted(
-            read("agent_reasoning", ["decision_id"], AGENT, ACTION),
-            read("agent_reasoning_5m", ["decisions"], AGENT, ACTION),
-            ["agent_id"],
-            empty=True,
-        )
-    ),
+    per_minute(_decisions("agent_id", empty=True)),
 )
 
 REASONING = Signal(
     "recent reasoning",
     "none",
     f"the newest {TABLE_ROWS} decisions: when, who, what, and the reason given",
-    read("agent_reasoning", ["reasoning"], AGENT, ACTION)
-    + f"""
-  // Per series, before anything is put together: the whole range never has to fit into memory.
-  |> tail(n: {TABLE_ROWS})
-  |> keep(columns: ["_time", "agent_id", "action", "_value"])
-  |> group()
-  |> sort(columns: ["_time"], desc: true)
-  |> limit(n: {TABLE_ROWS})
-  |> rename(columns: {{_time: "timestamp", _value: "reasoning"}})""",
+    _texts("reasoning"),
 )
 
 CONFIDENCE = Signal(
@@ -103,14 +98,7 @@ GUARDED_TABLE = Signal(
     "adjustments",
     "none",
     f"the newest {TABLE_ROWS} adjustments: what was asked for and what the guard rail made of it",
-    read("agent_reasoning", ["adjustment"], AGENT, ACTION)
-    + f"""
-  |> tail(n: {TABLE_ROWS})
-  |> keep(columns: ["_time", "agent_id", "action", "_value"])
-  |> group()
-  |> sort(columns: ["_time"], desc: true)
-  |> limit(n: {TABLE_ROWS})
-  |> rename(columns: {{_time: "timestamp", _value: "adjustment"}})""",
+    _texts("adjustment"),
 )
 
 FAILURES = Signal(
@@ -124,14 +112,7 @@ FAILURES = Signal(
     ),
 )
 
-MARKERS = (
-    read("agent_reasoning", ["reasoning"], AGENT, 'r.decision_type == "rate_adjustment"', 'r.action != "continue"')
-    + """
-  |> tail(n: 100)
-  |> keep(columns: ["_time", "_value", "agent_id", "action"])
-  |> group()
-  |> sort(columns: ["_time"], desc: true)
-  |> limit(n: 100)
-  |> map(fn: (r) => ({time: r._time, text: r.agent_id + ": " + r._value, tags: r.action}))"""
-)
+MARKERS = f"""{read("agent_reasoning", ["reasoning"], AGENT, RATES, 'r.action != "continue"')}
+{newest(MARKED, ["_time", "_value", "agent_id", "action"])}
+  |> map(fn: (r) => ({{time: r._time, text: r.agent_id + ": " + r._value, tags: r.action}}))"""
 """Annotation: the newest rate decisions that changed something."""

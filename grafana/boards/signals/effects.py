@@ -1,6 +1,6 @@
 """Whether it helped: what became of the decisions, of the anomalies and of the response time."""
 
-from ..flux import ACTION, AGENT, PICK, RATES, counted, either, read, totals, windows
+from ..flux import ACTION, AGENT, PICK, RATES, counted, either, newest, read, totals, windows
 from ..look import TABLE_ROWS
 from . import Signal
 
@@ -23,11 +23,7 @@ def _sum_of(function: str, fields: tuple[str, ...]) -> str:
 
 # Of a month's decisions the table shows the newest: one field tells from when on the others need to be read.
 _NEWEST = f"""oldest = {read("agent_reasoning", ["decision_id"], RATES, AGENT, ACTION)}
-  |> tail(n: {TABLE_ROWS})
-  |> keep(columns: ["_time"])
-  |> group()
-  |> sort(columns: ["_time"], desc: true)
-  |> limit(n: {TABLE_ROWS})
+{newest(TABLE_ROWS, ["_time"])}
   |> tail(n: 1)
   |> findRecord(fn: (key) => true, idx: 0)
 begin = if exists oldest._time then oldest._time else v.timeRangeStart
@@ -179,12 +175,12 @@ REJECTED = Signal(
 )
 
 
-def _matched(measurement: str, tag: str, others: str, start: str, stop: str) -> str:
-    """Give the assignments of `ours`, a row for each point of the range, and `hits`, those that `others` have too.
+def _matched(measurement: str, tag: str, others: str, start: str, stop: str, *, whole: str, part: str) -> str:
+    """Give the assignment of `data`: by `tag`, how many points the range has (`whole`), and `others` have too (`part`).
 
     The others are looked for beyond the range as well: a flag follows its message within the hour.
     """
-    return f"""import "date"
+    both = f"""import "date"
 ours = {read(measurement, ["message_id"])}
   |> keep(columns: ["_value", "{tag}"])
   |> group()
@@ -198,6 +194,14 @@ named = (tables=<-, name) => tables
   |> count()
   |> map(fn: (r) => ({{{tag}: r.{tag}, name: name, _value: float(v: r._value)}}))
 """
+    raw = f"""union(tables: [
+    ours |> named(name: "{whole}"),
+    hits |> named(name: "{part}"),
+  ])"""
+    rolled = f"""{read(f"{measurement}_5m", [whole, part])}
+  |> sum()
+  |> map(fn: (r) => ({{{tag}: r.{tag}, name: r._field, _value: float(v: r._value)}}))"""
+    return both + either(raw, rolled)
 
 
 _EARLIER = ("date.sub(from: v.timeRangeStart, d: 1h)", "date.add(to: v.timeRangeStop, d: 5m)")
@@ -207,16 +211,7 @@ PRECISION = Signal(
     "precision, ${__field.labels.by}",
     "percentunit",
     "the part of the flagged messages that really were injected anomalies, by who flagged",
-    either(
-        """union(tables: [
-    ours |> named(name: "flagged"),
-    hits |> named(name: "right"),
-  ])""",
-        read("flags_5m", ["flagged", "right"])
-        + """
-  |> sum()
-  |> map(fn: (r) => ({by: r.by, name: r._field, _value: float(v: r._value)}))""",
-    ).replace(PICK, _matched("flags", "by", "injected_anomalies", *_EARLIER) + PICK, 1)
+    _matched("flags", "by", "injected_anomalies", *_EARLIER, whole="flagged", part="right")
     + """data
   |> group(columns: ["by"])
   |> pivot(rowKey: ["by"], columnKey: ["name"], valueColumn: "_value")
@@ -227,16 +222,7 @@ KINDS = Signal(
     "anomalies by kind",
     "none",
     "injected anomalies by kind, how many of them somebody flagged, and that part (recall)",
-    either(
-        """union(tables: [
-    ours |> named(name: "injected"),
-    hits |> named(name: "found"),
-  ])""",
-        read("injected_anomalies_5m", ["injected", "found"])
-        + """
-  |> sum()
-  |> map(fn: (r) => ({kind: r.kind, name: r._field, _value: float(v: r._value)}))""",
-    ).replace(PICK, _matched("injected_anomalies", "kind", "flags", *_LATER) + PICK, 1)
+    _matched("injected_anomalies", "kind", "flags", *_LATER, whole="injected", part="found")
     + """data
   |> group(columns: ["kind"])
   |> pivot(rowKey: ["kind"], columnKey: ["name"], valueColumn: "_value")

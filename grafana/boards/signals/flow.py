@@ -7,31 +7,24 @@ DEAD_LETTERS = "r.queue =~ /^books[.]/"
 MAIN = "r.queue !~ /^books[.]/"
 """`books.` begins the names of the dead-letter queues only (reasond.topology)."""
 
+
+def _rate(measurement: str, field: str, queue: str) -> str:
+    """Give the query of messages a minute by agent; `queue` is the condition that the board's variable makes."""
+    raw, rolled = (read(name, [field], AGENT, queue) for name in (measurement, f"{measurement}_5m"))
+    return per_minute(summed(raw, rolled, ["agent_id"], empty=True))
+
+
 PUBLISHED = Signal(
     "published by ${__field.labels.agent_id}",
     "msg/min",
     "messages published and confirmed by the broker, a minute, by publisher",
-    per_minute(
-        summed(
-            read("publisher_metrics", ["messages_published"], AGENT, ROUTED),
-            read("publisher_metrics_5m", ["messages_published"], AGENT, ROUTED),
-            ["agent_id"],
-            empty=True,
-        )
-    ),
+    _rate("publisher_metrics", "messages_published", ROUTED),
 )
 CONSUMED = Signal(
     "consumed by ${__field.labels.agent_id}",
     "msg/min",
     "messages handled to their end, a minute, by consumer",
-    per_minute(
-        summed(
-            read("consumer_metrics", ["messages_consumed"], AGENT, QUEUE),
-            read("consumer_metrics_5m", ["messages_consumed"], AGENT, QUEUE),
-            ["agent_id"],
-            empty=True,
-        )
-    ),
+    _rate("consumer_metrics", "messages_consumed", QUEUE),
 )
 
 
