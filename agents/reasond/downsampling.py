@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Dict, Optional, Sequence, Tuple
 
 from reasond.flux import RATE_DECISION
-from reasond.points import FieldType, Measurement
+from reasond.points import Measurement, declare
 
 TASK_NAME = "reasond downsample"
 
@@ -50,78 +50,72 @@ LATENCY_BOUNDS_MS: Tuple[float, ...] = (100, 200, 500, 1000, 2000, 3000, 5000, 8
 """Upper bounds (ms) of the buckets of decisions: closer where Claude answers, up to its longest deadline."""
 
 
-def _series(name: str, description: str, tags: str, **fields: str) -> Measurement:
-    types: Tuple[FieldType, ...] = ("int", "float")
-    typed: Dict[str, FieldType] = {field: kind for kind in types for field in fields.get(kind, "").split()}
-    return Measurement(name=name, description=description, tags=tuple(tags.split()), fields=typed)
-
-
 DOWNSAMPLED: Dict[str, Measurement] = {
     series.name: series
     for series in (
-        _series(
+        declare(
             "publisher_metrics_5m",
             "Messages published and confirmed.",
             "agent_id queue routing_key",
             int="messages_published",
         ),
-        _series(
+        declare(
             "consumer_metrics_5m",
             "Messages consumed, and how many of them were late.",
             "agent_id queue processing_action",
             int="messages_consumed late",
         ),
-        _series(
+        declare(
             "consumer_durations_5m",
             "Messages whose handling, or whose age at its end, took at most `le` ms (cumulative).",
             "queue le",
             int="processing_duration_ms age_ms",
         ),
-        _series(
+        declare(
             "queue_metrics_5m",
             "A queue's depth: mean and maximum of all samples, whoever took them.",
             "queue",
             float="depth depth_max",
         ),
-        _series(
+        declare(
             "agent_reasoning_5m",
             "Decisions, how many of them were adjusted, and the sums of their tokens, cost and confidence.",
             "agent_id agent_type action decision_type brain",
             int="decisions adjusted tokens_used input_tokens output_tokens confidence_count",
             float="confidence_sum cost_usd would_cost_usd",
         ),
-        _series(
+        declare(
             "decision_latency_5m",
             "Decisions that took 1 ms or more, and at most `le` ms (cumulative).",
             "agent_id agent_type le",
             int="decision_latency_ms",
         ),
-        _series(
+        declare(
             "outcomes_5m",
             "Decisions whose outcome is known, and how many of them succeeded.",
             "agent_id agent_type action acted",
             int="outcomes succeeded",
         ),
-        _series(
+        declare(
             "api_calls_5m",
             "Attempts at the Claude API, their tokens and cost.",
             "agent_id model error",
             int="attempts input_tokens output_tokens",
             float="cost_usd",
         ),
-        _series(
+        declare(
             "injected_anomalies_5m",
             "Injected anomalies, and how many of them were flagged by anyone.",
             "kind",
             int="injected found",
         ),
-        _series(
+        declare(
             "flags_5m",
             "Flagged messages, and how many of them were injected anomalies.",
             "by",
             int="flagged right",
         ),
-        _series(
+        declare(
             "decision_responses_5m",
             "Agents' rate decisions acted on, and sums over them of the p95 of handling and of age, over all queues, "
             "in the last whole half minute before the decision's own and in the first after it; only where both had "

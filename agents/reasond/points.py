@@ -34,7 +34,8 @@ class Row(Struct, frozen=True, gc=False):
     time_ns: int
 
 
-def _measurement(name: str, description: str, tags: str, **fields: str) -> Measurement:
+def declare(name: str, description: str, tags: str, **fields: str) -> Measurement:
+    """Give a measurement; `tags`, and the fields of each type (`int=`, `float=`, …), are names with spaces between."""
     typed: Dict[str, Any] = {}
     for field_type in ("int", "float", "bool", "str"):
         for field in fields.get(field_type, "").split():
@@ -45,7 +46,7 @@ def _measurement(name: str, description: str, tags: str, **fields: str) -> Measu
 MEASUREMENTS: Dict[str, Measurement] = {
     measurement.name: measurement
     for measurement in (
-        _measurement(
+        declare(
             "agent_reasoning",
             "One decision of an agent: what, why, at what cost, and later whether it helped.",
             "agent_id agent_type action decision_type brain model prompt_version queue",
@@ -58,7 +59,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             bool="outcome_success adjusted acted",
             str="reasoning decision_id message_id adjustment depth_source fallback_reason outcome_missing",
         ),
-        _measurement(
+        declare(
             "publisher_metrics",
             "One message published and confirmed; `queue` is its genre's schedule, `routing_key` where it went.",
             "agent_id queue routing_key",
@@ -66,7 +67,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="duration_ms",
             bool="ai_adjusted",
         ),
-        _measurement(
+        declare(
             "consumer_metrics",
             "One message consumed, to its end; `age_ms` is from the header's timestamp to that end.",
             "agent_id queue processing_action",
@@ -74,7 +75,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="processing_duration_ms age_ms",
             bool="ai_decision_used late duplicate",
         ),
-        _measurement(
+        declare(
             "queue_metrics",
             "A sample of one queue; depth is ready + unacknowledged; the broker's rates are about 10 s old.",
             "queue agent_id",
@@ -82,7 +83,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="publish_rate ack_rate",
             str="source",
         ),
-        _measurement(
+        declare(
             "agent_health",
             "An agent's heartbeat.",
             "agent_id agent_type",
@@ -92,7 +93,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             bool="degraded paused held",
             str="boot_id version brain model state degraded_reason",
         ),
-        _measurement(
+        declare(
             "api_calls",
             "One attempt at the Claude API, answered or not; `error` is none or the failure's kind.",
             "agent_id agent_type model error",
@@ -100,14 +101,14 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="latency_ms cost_usd",
             str="decision_id",
         ),
-        _measurement(
+        declare(
             "budget",
             "An agent's spend in the current hour and day (UTC), with its limits.",
             "agent_id",
             float="spent_hour_usd spent_day_usd limit_hour_usd limit_day_usd system_hour_usd system_day_usd",
             str="level",
         ),
-        _measurement(
+        declare(
             "system_health",
             "The monitor's analysis of the last window; lists are JSON text.",
             "agent_id",
@@ -116,19 +117,19 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="drain_time_s cost_usd window_s",
             str="status ai_analysis_text issues suggestions alerts decision_id",
         ),
-        _measurement(
+        declare(
             "flags",
             "One message set aside as an anomaly, by a brain (`ai`) or a plausibility check (`check`).",
             "agent_id queue by cause",
             str="message_id entity_id reason decision_id",
         ),
-        _measurement(
+        declare(
             "rejections",
             "One message set aside because it is malformed or its handler failed for good.",
             "agent_id queue cause",
             str="message_id reason path",
         ),
-        _measurement(
+        declare(
             "injected_anomalies",
             "Ground truth: one anomaly the generator put into a message on purpose.",
             "agent_id queue kind",
