@@ -96,6 +96,8 @@ class _Queue:
         self.published = _Rate()
         self.acked = _Rate()
         self.next_order = 0
+        # When each message that is neither acknowledged nor gone came, by its order: the first is the oldest.
+        self.outstanding: Dict[int, float] = {}
         # When the present head became the head: nothing behind it can have expired before that.
         self.head_since = 0.0
 
@@ -153,6 +155,8 @@ class EmbeddedBroker:
         self._connections: List[Any] = []
         self.up = True
         self.blocked = False
+        self.on_acked: Callable[[str, float], None] = lambda queue, age_s: None
+        """Is told of each acknowledged message: its queue, and how long ago it came there."""
         if not bare:
             self.set_policy(
                 topology.POLICY_NAME,
@@ -205,6 +209,7 @@ class EmbeddedBroker:
             targets.discard(name)
         queue.counters.dropped += len(queue.ready) + queue.unacked
         queue.ready.clear()
+        queue.outstanding.clear()
         for consumer in list(queue.consumers):
             consumer.channel.consumers.remove(consumer)
             consumer.channel.ended(name)
@@ -215,6 +220,8 @@ class EmbeddedBroker:
         queue = self._queues[name]
         purged = len(queue.ready)
         queue.counters.dropped += purged
+        for message in queue.ready:
+            del queue.outstanding[message.order]
         queue.ready.clear()
         return purged
 
@@ -261,7 +268,7 @@ class EmbeddedBroker:
         for tag in tags:
             if tag not in channel.held:
                 continue
-            consumer, _ = channel.held.pop(tag)
+            consumer, message = channel.held.pop(tag)
             consumer.unacked -= 1
             queue = consumer.queue
             if self._queues.get(queue.name) is queue:
@@ -269,6 +276,7 @@ class EmbeddedBroker:
                 queue.counters.acked += 1
                 queue.acked.add(now.mono)
                 touched[queue.name] = queue
+                self.on_acked(queue.name, now.mono - queue.outstanding.pop(message.order))
         for queue in touched.values():
             self._dispatch(queue)
 
@@ -304,6 +312,16 @@ class EmbeddedBroker:
     def counters(self, queue: str) -> Counters:
         """Give a queue's counters."""
         return self._queues[queue].counters
+
+    def left(self, queue: str) -> Tuple[int, int]:
+        """Give how many messages of a queue are ready, and how many unacknowledged, as of the last event."""
+        return len(self._queues[queue].ready), self._queues[queue].unacked
+
+    def oldest_age_s(self, now: Now, name: str) -> float:
+        """Give for how long the oldest message of a queue, ready or unacknowledged, has been there; 0 without one."""
+        self._advance(now.mono)
+        arrivals = self._queues[name].outstanding.values()
+        return now.mono - next(iter(arrivals)) if arrivals else 0.0
 
     def conserved(self) -> bool:
         """Tell whether every message that came into a queue is accounted for."""
@@ -382,7 +400,7 @@ class EmbeddedBroker:
                 queue.counters.rejected += 1
                 return False
             if queue.ready:
-                queue.ready.popleft()
+                del queue.outstanding[queue.ready.popleft().order]
                 queue.head_since = mono
                 queue.counters.dropped += 1
         if not queue.ready:
@@ -390,6 +408,7 @@ class EmbeddedBroker:
         ttls = [int(ttl) for ttl in (message.expiration_ms, queue.arguments.get("x-message-ttl")) if ttl is not None]
         due = mono + min(ttls) / 1000 if ttls else None
         queue.ready.append(structs.replace(message, order=queue.next_order, due=due, redelivered=False))
+        queue.outstanding[queue.next_order] = mono
         queue.next_order += 1
         queue.counters.published += 1
         queue.published.add(mono)
@@ -432,6 +451,7 @@ class EmbeddedBroker:
     def _expire(self, queue: _Queue, at: float) -> None:
         """Let the head of a queue expire: dead-letter it where a policy says so, else drop it."""
         message = queue.ready.popleft()
+        del queue.outstanding[message.order]
         queue.head_since = at
         queue.counters.expired += 1
         policy = self._policy(queue.name)

@@ -100,6 +100,12 @@ class EmbeddedLinks:
         if on_closed is not None:
             self._scheduler.call_at(self.now().mono, on_closed)
 
+    def abort(self) -> None:
+        """End both links as a killed process does: acknowledgements that were not flushed are lost."""
+        for link in self._links:
+            link.abort()
+        self.closed = True
+
     @property
     def problem(self) -> str:
         """What stands in the way, in one line; empty when nothing does."""
@@ -179,6 +185,9 @@ class _Link:
             self._broker.disconnect(self)
             self._shut()
 
+    def abort(self) -> None:
+        self.close()
+
     def tell(self, up: bool, blocked: bool) -> None:
         self._links.soon(lambda: None if self._closed else self._events.on_link(self.which, up, blocked))
 
@@ -256,6 +265,10 @@ class _ConsumeLink(_Link):
         self._arrived = []
         if self._channel is not None:
             self._channel.cancel(self._links.now())
+
+    def abort(self) -> None:
+        self._done = []
+        self.close()
 
     def restore(self) -> None:
         """Consume the queues that were absent and stand again."""

@@ -9,7 +9,6 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from msgspec import Struct
 
-from reasond.adapters.ports import BrokerLinks
 from reasond.brains.base import Brain, Question
 from reasond.content.generator import Generator
 from reasond.core.agent import AgentCore
@@ -20,13 +19,14 @@ from reasond.core.publisher import PublisherCore
 from reasond.core.records import heartbeat_row
 from reasond.decisions import AgentType
 from reasond.driver import Driver, Recorder
-from reasond.embedded.broker import EmbeddedBroker
+from reasond.embedded.broker import EmbeddedBroker, Stored
 from reasond.embedded.links import EmbeddedLinks
 from reasond.embedded.store import EmbeddedStore
 from reasond.observer import Observer
 from reasond.points import Row, Stamper
 from reasond.settings import Settings, load
 from reasond.simulation.clock import VirtualClock
+from reasond.simulation.feed import ReplayedFeed
 
 START_WALL_NS = 1_767_225_600_000_000_000
 """2026-01-01T00:00:00Z: a fixed start, so that one seed gives one result."""
@@ -56,7 +56,10 @@ class World:
         self.agents: Dict[str, SimulatedAgent] = {}
         self.handler_slowdown = 1.0
         self.published = 0
+        self.loaded = 0
+        """Messages that the broker took from clients other than the publishers."""
         self.consumed: Counter[str] = Counter()
+        self.late = 0
         self._seed = seed
         self._sinks: List[EventSink] = []
 
@@ -77,6 +80,7 @@ class World:
                 self.published += row.fields["messages_published"]
             elif row.measurement == "consumer_metrics":
                 self.consumed[row.tags["processing_action"]] += row.fields["messages_consumed"]
+                self.late += row.fields.get("late", False)
 
     def rows(self, measurement: str) -> Tuple[Row, ...]:
         """Give the points of a measurement since the start, those that the store has kept."""
@@ -88,10 +92,26 @@ class World:
 
     def add(self, plan: AgentPlan, brain: Brain, recorder: Optional[Recorder] = None) -> "SimulatedAgent":
         """Put an agent into the world; it begins with the next `run_until`."""
-        agent = SimulatedAgent(self, plan, brain, recorder)
-        self.agents[plan.agent_id] = agent
+        return self._enter(SimulatedAgent(self, plan, brain, recorder))
+
+    def _enter(self, agent: "SimulatedAgent") -> "SimulatedAgent":
+        self.agents[agent.plan.agent_id] = agent
         self.clock.call_at(self.clock.now().mono, agent.start)
         return agent
+
+    def publish(self, message: Stored) -> None:
+        """Publish as a client that is no agent."""
+        self.loaded += self.broker.publish(self.clock.now(), message) == "ok"
+
+    def kill(self, agent_id: str) -> None:
+        """End an agent as SIGKILL would: its links drop, and what it held goes back to the queues."""
+        self.agents[agent_id].die()
+
+    def start_again(self, agent_id: str) -> "SimulatedAgent":
+        """Start a killed agent anew, with the state that it had saved."""
+        dead = self.agents[agent_id]
+        agent = SimulatedAgent(self, dead.plan, dead.brain, dead.recorder, dead.saved, dead.life + 1)
+        return self._enter(agent)
 
     def run_until(self, mono: float) -> None:
         """Let the time go on to `mono` seconds after the start."""
@@ -107,11 +127,22 @@ class World:
 class SimulatedAgent:
     """One agent's core with its driver, and the shell that carries its effects out in virtual time."""
 
-    def __init__(self, world: World, plan: AgentPlan, brain: Brain, recorder: Optional[Recorder]) -> None:
-        """Build the core and join it to the world."""
+    def __init__(
+        self,
+        world: World,
+        plan: AgentPlan,
+        brain: Brain,
+        recorder: Optional[Recorder] = None,
+        saved: Optional[Dict[str, Any]] = None,
+        life: int = 1,
+    ) -> None:
+        """Build the core and join it to the world; `life` counts the process's starts, `saved` is from the last."""
         self.plan = plan
         self.brain = brain
-        self.saved: Dict[str, Any] = {}
+        self.recorder = recorder
+        self.saved: Dict[str, Any] = saved or {}
+        self.life = life
+        self._alive = True
         self._world = world
         self._stamper = Stamper()
         self._started_mono = 0.0
@@ -119,7 +150,7 @@ class SimulatedAgent:
         self._busy = 0
         self.core = self._make_core()
         self.driver = Driver(self.core, recorder)
-        self.links: BrokerLinks = EmbeddedLinks(
+        self.links = EmbeddedLinks(
             world.broker,
             self.driver,
             world.clock,
@@ -137,9 +168,11 @@ class SimulatedAgent:
 
     def _make_core(self) -> AgentCore:
         settings = self.plan.settings
-        rng = self._world.rng(self.plan.agent_id)
+        # A process that is started anew draws other numbers; its first life is named as it always was.
+        rng = self._world.rng(self.plan.agent_id if self.life == 1 else f"{self.plan.agent_id}:{self.life}")
         if self.plan.agent_type == "publisher":
-            source = Generator(settings.publisher, rng)
+            feed = settings.publisher.feed
+            source = ReplayedFeed(settings.publisher, self.saved) if feed else Generator(settings.publisher, rng)
             return PublisherCore(settings.publisher, source, rng, self.saved, self._stamper)
         if self.plan.agent_type == "consumer":
             return ConsumerCore(settings.consumer, settings.privacy, self.saved, self._stamper)
@@ -152,6 +185,11 @@ class SimulatedAgent:
         self.links.open()
         self._heartbeat()
 
+    def die(self) -> None:
+        """End at once: nothing that was under way is heard of again."""
+        self._alive = False
+        self.links.abort()
+
     # The shell
 
     def now(self) -> Now:
@@ -159,8 +197,8 @@ class SimulatedAgent:
         return self._world.clock.now()
 
     def call_at(self, mono: float, function: Callable[[], None]) -> Any:
-        """Call `function` at virtual time `mono`."""
-        return self._world.clock.call_at(mono, function)
+        """Call `function` at virtual time `mono`, unless the process has ended by then."""
+        return self._world.clock.call_at(mono, lambda: function() if self._alive else None)
 
     def handle(self, effect: Handle) -> None:
         """Work as long as the simulated handler would, on as many threads as are set."""
@@ -222,7 +260,7 @@ class SimulatedAgent:
         now = self.now()
         status = self.core.status(now)
         fields: Dict[str, Any] = {"uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
-        fields.update(status.fields, state=status.line, degraded=False, boot_id="simulated")
+        fields.update(status.fields, state=status.line, degraded=False, boot_id=f"simulated-{self.life}")
         self.write((heartbeat_row(self._stamper, self.plan.agent_id, self.plan.agent_type, fields, now.wall_ns),))
         self._after(self.plan.settings.process.heartbeat_s, self._heartbeat)
 

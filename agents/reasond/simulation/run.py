@@ -1,0 +1,132 @@
+"""One run of a scenario under a policy with a seed: the world set up, let go, and measured."""
+
+import tempfile
+from pathlib import Path
+from typing import Callable, Dict, Optional, Tuple
+
+from msgspec import Struct
+
+from reasond.brains.base import Brain
+from reasond.content.generator import Generator
+from reasond.core.effects import Now
+from reasond.points import Row
+from reasond.simulation import policy as policies
+from reasond.simulation.api import Gate, LimitedApi
+from reasond.simulation.feed import write_feed
+from reasond.simulation.measures import SAMPLE_S, Figures, Moment, Watch, figures, rates
+from reasond.simulation.scenario import Scenario
+from reasond.simulation.story import Story
+from reasond.simulation.world import START_WALL_NS, AgentPlan, World
+
+STEP_S = 60.0
+"""Virtual seconds between two words on the progress."""
+FEED_FILE = "feed.jsonl"
+
+Progress = Callable[[float], None]
+"""Is told how many virtual seconds have passed."""
+
+
+class Job(Struct, frozen=True):
+    """What to run; `environ` stands above the scenario's own settings."""
+
+    scenario: Scenario
+    policy: str
+    seed: int
+    seconds: float
+    environ: Dict[str, str] = {}
+    curves: bool = False
+
+
+class Curves(Struct, frozen=True):
+    """A run as it went: the looks at the queues, the rate the publishers set (UTC ns), and their decisions."""
+
+    moments: Tuple[Moment, ...]
+    rates: Tuple[Tuple[int, float], ...]
+    decisions: Tuple[Row, ...]
+
+
+class Result(Struct, frozen=True):
+    """What came of a job."""
+
+    scenario: str
+    policy: str
+    seed: int
+    figures: Figures
+    curves: Optional[Curves] = None
+
+
+class Run:
+    """A job under way."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        """Set the world up; files that the job needs go into the folder."""
+        self.world = World(job.seed)
+        self.story = Story(job.scenario, self.world)
+        self.watch = Watch(self.world.broker)
+        self._job = job
+        self._gate = Gate(job.scenario.api.requests_per_minute)
+        policy = policies.parse(job.policy)
+        ttls = []
+        for agent_id, kind in job.scenario.identities():
+            environ = dict(job.environ, **self._feed(agent_id, folder))
+            settings = job.scenario.agent(agent_id, kind, environ)
+            ttls.append(settings.monitor.message_ttl_s)
+            brain = policies.make(policy.brains[kind], settings, kind, job.seed)
+            self.world.add(AgentPlan(agent_id, kind, settings), self._behind_api(brain))
+        self._ttl_s = min(ttls)
+        self._look()
+
+    def advance(self, to_s: float) -> None:
+        """Let the time go on to `to_s` seconds after the start."""
+        self.world.run_until(to_s)
+
+    def result(self) -> Result:
+        """Measure what has happened so far."""
+        world, job = self.world, self._job
+        decisions = world.rows("agent_reasoning")
+        found = figures(
+            self.watch,
+            world.broker,
+            world.consumed,
+            world.late,
+            decisions,
+            seconds=world.clock.now().mono,
+            ttl_s=self._ttl_s,
+        )
+        curves = Curves(tuple(self.watch.moments), tuple(rates(decisions)), decisions) if job.curves else None
+        return Result(job.scenario.name, job.policy, job.seed, found, curves)
+
+    def _behind_api(self, brain: Brain) -> Brain:
+        if not policies.asks_api(brain):
+            return brain
+        return LimitedApi(brain, self._gate, self._mood, self._job.seed)
+
+    def _mood(self) -> Tuple[float, float]:
+        return self.story.now.api_failing, self.story.now.api_slowdown
+
+    def _feed(self, agent_id: str, folder: Path) -> Dict[str, str]:
+        feed = self._job.scenario.feed
+        if feed is None or feed.publisher != agent_id:
+            return {}
+        path = folder / FEED_FILE
+        settings = self._job.scenario.agent(agent_id, "publisher", self._job.environ)
+        generator = Generator(settings.publisher, self.world.rng("feed"))
+        write_feed(path, feed.lines, generator, Now(0.0, START_WALL_NS))
+        return {"PUBLISHER_FEED": str(path)}
+
+    def _look(self) -> None:
+        now = self.world.clock.now()
+        self.watch.look(now)
+        self.world.clock.call_at(now.mono + SAMPLE_S, self._look)
+
+
+def simulate(job: Job, progress: Progress = lambda at_s: None) -> Result:
+    """Run a job to its end and measure it. Raises InputError for a policy that isn't known."""
+    with tempfile.TemporaryDirectory(prefix="reasond-simulate-") as folder:
+        run = Run(job, Path(folder))
+        at_s = 0.0
+        while at_s < job.seconds:
+            at_s = min(job.seconds, at_s + STEP_S)
+            run.advance(at_s)
+            progress(at_s)
+        return run.result()
