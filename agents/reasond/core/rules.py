@@ -31,7 +31,7 @@ AIMD's customary decrease, and leaves the other agents something to do."""
 RECOVERY_PART = 0.25
 """Part of the default rate that a calm agent takes back at each decision: all of it in four, 2 minutes."""
 PEER_SETTLE_S = 20.0
-"""Seconds: a peer's brake shows in the depths only after its interval (5 to 10 s) and a sample or two."""
+"""Seconds: a peer's change shows in the depths only after its interval (5 to 10 s) and a sample or two."""
 BATCH_DEPTH_MESSAGES = 20
 """Messages: one full batch at the default size; below it a batch only waits for its age."""
 BATCH_MIN_LEFT_S = 12.0
@@ -255,16 +255,9 @@ def _pause(context: RateContext, own: Sequence[_Pressure]) -> RateDecision:
 
 
 def _slow_down(context: RateContext, pressures: Dict[str, _Pressure]) -> RateDecision:
-    """Lengthen the pressed queues' intervals; a peer that braked just now leaves less, or nothing, to do."""
+    """Lengthen the pressed queues' intervals; peers that braked just now leave this one a share of it to do."""
     pressed = [pressure for pressure in pressures.values() if pressure.pressed]
     braked = _peers_lately(context, "slow_down", "pause")
-    if braked and not context.expired_per_minute:
-        return _hold(
-            context,
-            "{}, but {} of my peers slowed within {:.0f} s and the effect isn't measured yet".format(
-                _texts(pressed), braked, PEER_SETTLE_S
-            ),
-        )
     shared = pressures[PRIORITY] if pressures[PRIORITY].pressed else None
     fictional = _longer(context, context.fictional_interval, (pressures[FICTIONAL], shared), braked)
     nonfictional = _longer(context, context.nonfictional_interval, (pressures[NON_FICTIONAL], shared), braked)
@@ -302,7 +295,18 @@ def _longer(context: RateContext, interval: int, queues: Sequence[Optional[_Pres
 
 
 def _recover(context: RateContext, pressures: Sequence[_Pressure]) -> RateDecision:
-    """Shorten intervals that are above their default, by a part of the default rate; never below it."""
+    """Shorten intervals that are above their default, by a part of the default rate; never below it.
+
+    One after the other: if all took back at once, the queues would be pressed again before anybody saw it.
+    """
+    recovered = _peers_lately(context, "speed_up")
+    if recovered:
+        return _hold(
+            context,
+            "Calm: {}; but {} of my peers sped up within {:.0f} s and the effect isn't measured yet".format(
+                _texts(pressures), recovered, PEER_SETTLE_S
+            ),
+        )
     fictional = _shorter(context, context.fictional_interval, context.default_fictional_interval)
     nonfictional = _shorter(context, context.nonfictional_interval, context.default_nonfictional_interval)
     if (fictional, nonfictional) == (context.fictional_interval, context.nonfictional_interval):

@@ -47,15 +47,11 @@ class LimitedApi:
 
     def __init__(self, brain: Brain, gate: Gate, mood: Callable[[], Tuple[float, float]], seed: int) -> None:
         """Take the brain that answers; chance depends on the seed and the question alone."""
+        self.name = brain.name
         self._brain = brain
         self._gate = gate
         self._mood = mood
         self._seed = seed
-
-    @property
-    def name(self) -> str:
-        """The brain's own."""
-        return self._brain.name
 
     def status(self) -> str:
         """Tell what the brain tells."""

@@ -14,6 +14,7 @@ from reasond.core.effects import Now
 from reasond.embedded.broker import EmbeddedBroker
 from reasond.flux import in_shadow, intervals_in_force
 from reasond.points import Row
+from reasond.simulation.world import HANDLED
 from reasond.topology import MAIN_QUEUES
 
 SAMPLE_S = 5.0
@@ -107,7 +108,7 @@ def figures(
     totals = [sum(moment.depths) for moment in watch.moments]
     overloaded = sum(moment.oldest_s > OVERLOAD_TTL_PART * ttl_s for moment in watch.moments)
     left = [broker.left(queue) for queue in MAIN_QUEUES]
-    handled = consumed["immediate"] + consumed["batched"]
+    handled = sum(consumed[action] for action in HANDLED)
     return Figures(
         minutes=seconds / 60,
         published=sum(counter.published for counter in counters),

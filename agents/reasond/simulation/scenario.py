@@ -6,7 +6,7 @@ Shipped ones lie in `scenarios/`; a user's own is named by its path. docs/simula
 import difflib
 import pkgutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 import msgspec
 from msgspec import Struct
@@ -196,7 +196,7 @@ def _settings_problems(scenario: Scenario) -> Iterable[str]:
     for agent_id in (*scenario.agent_settings, *feeder):
         if agent_id not in known:
             yield f"there is no agent {agent_id}"
-    told = set()
+    told: Set[str] = set()
     for agent_id, kind in known.items():
         try:
             scenario.agent(agent_id, kind)
@@ -207,4 +207,4 @@ def _settings_problems(scenario: Scenario) -> Iterable[str]:
 
 def ends(course: Any) -> Tuple[float, float]:
     """Give a course's value at the begin and at the end of its phase."""
-    return tuple(course) if isinstance(course, (tuple, list)) else (course, course)  # type: ignore[return-value]
+    return tuple(course) if isinstance(course, (tuple, list)) else (course, course)

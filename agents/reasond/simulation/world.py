@@ -9,6 +9,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from msgspec import Struct
 
+from reasond.adapters.ports import BrokerLinks
 from reasond.brains.base import Brain, Question
 from reasond.content.generator import Generator
 from reasond.core.agent import AgentCore
@@ -33,6 +34,8 @@ START_WALL_NS = 1_767_225_600_000_000_000
 LOOK_LATENCY_S = 0.02
 """About what a query of InfluxDB or the management API takes."""
 SAVE_LATENCY_S = 0.001
+HANDLED = ("immediate", "batched")
+"""The processing actions of messages that a handler worked on."""
 
 EventSink = Callable[[Now, str, Say], None]
 
@@ -80,7 +83,8 @@ class World:
                 self.published += row.fields["messages_published"]
             elif row.measurement == "consumer_metrics":
                 self.consumed[row.tags["processing_action"]] += row.fields["messages_consumed"]
-                self.late += row.fields.get("late", False)
+                if row.tags["processing_action"] in HANDLED:
+                    self.late += row.fields.get("late", False)
 
     def rows(self, measurement: str) -> Tuple[Row, ...]:
         """Give the points of a measurement since the start, those that the store has kept."""
@@ -150,13 +154,14 @@ class SimulatedAgent:
         self._busy = 0
         self.core = self._make_core()
         self.driver = Driver(self.core, recorder)
-        self.links = EmbeddedLinks(
+        self._embedded = EmbeddedLinks(
             world.broker,
             self.driver,
             world.clock,
             consume=plan.agent_type == "consumer",
             prefetch=plan.settings.consumer.prefetch,
         )
+        self.links: BrokerLinks = self._embedded
         self._observer = Observer(
             world.store,
             world.broker,
@@ -188,7 +193,7 @@ class SimulatedAgent:
     def die(self) -> None:
         """End at once: nothing that was under way is heard of again."""
         self._alive = False
-        self.links.abort()
+        self._embedded.abort()
 
     # The shell
 
