@@ -29,7 +29,7 @@ MIN_STEP_FACTOR, MAX_STEP_FACTOR = 1.25, 2.0
 """Factors on an interval: less than a quarter drowns in the rounding to whole seconds; halving the rate is
 AIMD's customary decrease, and leaves the other agents something to do."""
 RECOVERY_PART = 0.25
-"""Part of the default rate that a calm agent takes back at each decision: all of it in four, 2 minutes."""
+"""Part of the default rate that a calm agent takes back at each decision, alone: all of it in four, 2 minutes."""
 PEER_SETTLE_S = 20.0
 """Seconds: a peer's change shows in the depths only after its interval (5 to 10 s) and a sample or two."""
 BATCH_DEPTH_MESSAGES = 20
@@ -297,18 +297,12 @@ def _longer(context: RateContext, interval: int, queues: Sequence[Optional[_Pres
 def _recover(context: RateContext, pressures: Sequence[_Pressure]) -> RateDecision:
     """Shorten intervals that are above their default, by a part of the default rate; never below it.
 
-    One after the other: if all took back at once, the queues would be pressed again before anybody saw it.
+    Peers that sped up just now leave a share: if all took back that much at once, the queues would be pressed
+    again before anybody saw it.
     """
-    recovered = _peers_lately(context, "speed_up")
-    if recovered:
-        return _hold(
-            context,
-            "Calm: {}; but {} of my peers sped up within {:.0f} s and the effect isn't measured yet".format(
-                _texts(pressures), recovered, PEER_SETTLE_S
-            ),
-        )
-    fictional = _shorter(context, context.fictional_interval, context.default_fictional_interval)
-    nonfictional = _shorter(context, context.nonfictional_interval, context.default_nonfictional_interval)
+    part = RECOVERY_PART / (1 + _peers_lately(context, "speed_up"))
+    fictional = _shorter(context, context.fictional_interval, context.default_fictional_interval, part)
+    nonfictional = _shorter(context, context.nonfictional_interval, context.default_nonfictional_interval, part)
     if (fictional, nonfictional) == (context.fictional_interval, context.nonfictional_interval):
         return _hold(context, "Calm: {}".format(_texts(pressures)))
     return RateDecision(
@@ -325,9 +319,9 @@ def _recover(context: RateContext, pressures: Sequence[_Pressure]) -> RateDecisi
     )
 
 
-def _shorter(context: RateContext, interval: int, default: int) -> int:
+def _shorter(context: RateContext, interval: int, default: int, part: float) -> int:
     floor = max(default, context.min_interval)
     if interval <= floor:
         return interval
-    per_second = 1.0 / interval + RECOVERY_PART / default
+    per_second = 1.0 / interval + part / default
     return max(floor, min(interval - 1, math.floor(1.0 / per_second)))

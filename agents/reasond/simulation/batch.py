@@ -1,5 +1,6 @@
 """Many jobs side by side, on as many processors as may be used; results come in the order of the jobs."""
 
+import multiprocessing
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from typing import Callable, Dict, List, Sequence
@@ -22,7 +23,9 @@ def run_all(jobs: Sequence[Job], processes: int, done: Done = lambda job: None) 
             results.append(simulate(job))
             done(job)
         return results
-    with ProcessPoolExecutor(max_workers=count) as pool:
+    # Not fork: whoever calls this may have threads, and a forked child may wait for ever for what they hold.
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(max_workers=count, mp_context=context) as pool:
         futures: Dict[Future[Result], Job] = {pool.submit(simulate, job): job for job in jobs}
         try:
             _await(futures, done)

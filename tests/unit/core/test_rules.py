@@ -141,18 +141,28 @@ def test_rate_when_paused_and_still_nobody_reads_renews_the_pause():
     assert rules.decide_rate(rate_context(unread, unread, paused=False)).action == "continue"
 
 
-def test_rate_when_a_peer_just_braked_and_nothing_expires_waits_for_the_effect():
-    peers = (Peer("publisher-2", 10.0, "slow_down", 10, 10),)
+def test_rate_when_a_peer_just_braked_takes_a_share_of_what_is_left():
     pressed = QueueFacts(20, 5.0, 1.0, 1.0, 3)
 
-    held = rules.decide_rate(rate_context(pressed, peers=peers))
-    later = rules.decide_rate(
-        rate_context(pressed, peers=(Peer("publisher-2", rules.PEER_SETTLE_S + 1, "slow_down", 10, 10),))
+    alone, shared, later = (
+        rules.decide_rate(rate_context(pressed, peers=(Peer("publisher-2", age_s, "slow_down", 10, 10),)))
+        for age_s in (rules.PEER_SETTLE_S + 60, 10.0, rules.PEER_SETTLE_S + 1)
     )
 
-    assert held.action == "continue"
-    assert "1 of my peers" in held.reasoning
-    assert later.action == "slow_down"
+    assert alone == later
+    assert shared.action == "slow_down"
+    assert 5 < shared.fictional_interval < alone.fictional_interval
+    assert "1 peers braked too" in shared.reasoning
+
+
+def test_rate_when_peers_just_sped_up_takes_back_a_share():
+    intervals = [
+        rules.decide_rate(rate_context(fictional_interval=60, peers=peers)).fictional_interval
+        for peers in ((), tuple(Peer(f"publisher-{n}", 10.0, "speed_up", 10, 10) for n in (2, 3)))
+    ]
+
+    # 1/60 and a quarter, or a twelfth, of 1/5 messages a second.
+    assert intervals == [15, 30]
 
 
 def test_rate_of_three_agents_in_turn_brakes_less_than_three_times_the_step():
