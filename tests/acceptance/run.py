@@ -1,9 +1,10 @@
 """One acceptance run from empty services to the verdict; used by the command and by the test."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
 
 from tests.acceptance.criteria import Result, judge
 from tests.acceptance.system import Pace, System
@@ -18,6 +19,13 @@ STATISTICS_MS = 5000
 
 def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> List[Result]:
     """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge."""
+    with finished(folder, pace, policy, python) as system:
+        return judge(system)
+
+
+@contextlib.contextmanager
+def finished(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> Iterator[System]:
+    """Give a system that has gone through calm, overload and recovery; its agents have ended, its services are up."""
     rabbitmq = RabbitMQ(provide.path_or_skip("rabbitmq"), folder / "rabbitmq", statistics_ms=STATISTICS_MS)
     influxd = Influxd(provide.path_or_skip("influxd"), folder / "influxd", onboard=False)
     with StandIn(policy=policy, log_file=str(folder / "standin.jsonl")) as api:
@@ -35,7 +43,7 @@ def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> 
             _tell("recovery for {:g} s".format(pace.recovery_s))
             _pass(system, pace.recovery_s)
             system.stop()
-            return judge(system)
+            yield system
         finally:
             system.close()
             influxd.close()

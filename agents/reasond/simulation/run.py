@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from reasond.brains.base import Brain
 from reasond.content.generator import Generator
-from reasond.core.effects import Now
 from reasond.points import Row
 from reasond.simulation import policy as policies
 from reasond.simulation.api import Gate, LimitedApi
@@ -35,6 +34,8 @@ class Job(Struct, frozen=True):
     seconds: float
     environ: Dict[str, str] = {}
     curves: bool = False
+    start_wall_ns: int = START_WALL_NS
+    """When it begins (UTC): decisions are taken at marks of the wall clock."""
 
 
 class Curves(Struct, frozen=True):
@@ -60,7 +61,7 @@ class Run:
 
     def __init__(self, job: Job, folder: Path) -> None:
         """Set the world up; files that the job needs go into the folder."""
-        self.world = World(job.seed)
+        self.world = World(job.seed, job.start_wall_ns)
         self.story = Story(job.scenario, self.world)
         self.watch = Watch(self.world.broker)
         self._job = job
@@ -111,7 +112,7 @@ class Run:
         path = folder / FEED_FILE
         settings = self._job.scenario.agent(agent_id, "publisher", self._job.environ)
         generator = Generator(settings.publisher, self.world.rng("feed"))
-        write_feed(path, feed.lines, generator, Now(0.0, START_WALL_NS))
+        write_feed(path, feed.lines, generator, self.world.clock.now())
         return {"PUBLISHER_FEED": str(path)}
 
     def _look(self) -> None:

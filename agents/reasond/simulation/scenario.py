@@ -70,7 +70,9 @@ class Phase(Struct, frozen=True, forbid_unknown_fields=True):
     end_min: float
     what: str = ""
     load_hz: Course = 0.0
-    """Messages a second by clients other than the publishers, at random times (a Poisson process)."""
+    """Messages a second by clients other than the publishers."""
+    load_even: bool = False
+    """Evenly spaced; else at random times (a Poisson process)."""
     load_high_part: float = 0.1
     """The part of them with high priority."""
     handler_slowdown: Course = 1.0

@@ -27,6 +27,7 @@ class Conditions(Struct, frozen=True):
 
     load_hz: float = 0.0
     load_high_part: float = 0.0
+    load_even: bool = False
     handler_slowdown: float = 1.0
     consumers_down: int = 0
     publishers_down: int = 0
@@ -37,15 +38,16 @@ class Conditions(Struct, frozen=True):
 def conditions(phases: Iterable[Phase], minute: float) -> Conditions:
     """Give what holds at a minute after the start, from the phases that are on."""
     load = high = failing = 0.0
+    even = True
     slowdown = api_slowdown = 1.0
     consumers = publishers = 0
     for phase in active(phases, minute):
         rate = _course(phase, phase.load_hz, minute)
-        load, high = load + rate, high + rate * phase.load_high_part
+        load, high, even = load + rate, high + rate * phase.load_high_part, even and phase.load_even
         slowdown *= _course(phase, phase.handler_slowdown, minute)
         consumers, publishers = max(consumers, phase.consumers_down), max(publishers, phase.publishers_down)
         failing, api_slowdown = max(failing, phase.api_failing), max(api_slowdown, phase.api_slowdown)
-    return Conditions(load, high / load if load else 0.0, slowdown, consumers, publishers, failing, api_slowdown)
+    return Conditions(load, high / load if load else 0.0, even, slowdown, consumers, publishers, failing, api_slowdown)
 
 
 def active(phases: Iterable[Phase], minute: float) -> List[Phase]:
@@ -120,9 +122,10 @@ class Story:
         if not self.now.load_hz:
             self._loading = False
             return
-        wait_s = self._rng.expovariate(self.now.load_hz)
+        even = self.now.load_even
+        wait_s = 1 / self.now.load_hz if even else self._rng.expovariate(self.now.load_hz)
         mono = self._world.clock.now().mono
-        if wait_s > LOAD_LOOK_S:
+        if wait_s > LOAD_LOOK_S and not even:
             self._world.clock.call_at(mono + LOAD_LOOK_S, self._await_load)
         else:
             self._world.clock.call_at(mono + wait_s, self._load)

@@ -51,9 +51,9 @@ class AgentPlan(Struct, frozen=True):
 class World:
     """A broker, a store and agents in virtual time."""
 
-    def __init__(self, seed: int = 0) -> None:
-        """Begin empty; everything random comes from `seed`."""
-        self.clock = VirtualClock(START_WALL_NS)
+    def __init__(self, seed: int = 0, start_wall_ns: int = START_WALL_NS) -> None:
+        """Begin empty at a time (UTC); everything random comes from `seed`."""
+        self.clock = VirtualClock(start_wall_ns)
         self.broker = EmbeddedBroker(self.clock.now())
         self.store = EmbeddedStore()
         self.agents: Dict[str, SimulatedAgent] = {}

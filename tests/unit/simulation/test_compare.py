@@ -22,7 +22,8 @@ def base():
 
 def results(base, policy, overloads, **more):
     return [
-        Result("calm", policy, seed, replace(base, overload_min=overload, **more)) for seed, overload in overloads.items()
+        Result("calm", policy, seed, replace(base, overload_min=overload, **more))
+        for seed, overload in overloads.items()
     ]
 
 

@@ -20,7 +20,9 @@ def test_a_mix_leaves_the_other_kinds_to_the_rules():
     }
 
 
-@pytest.mark.parametrize("text", ["", "gpt", "publisher=", "publisher=rules+publisher=static", "plumber=rules", "-alone"])
+@pytest.mark.parametrize(
+    "text", ["", "gpt", "publisher=", "publisher=rules+publisher=static", "plumber=rules", "-alone"]
+)
 def test_what_is_no_policy_is_refused_with_the_brains_there_are(text):
     with pytest.raises(InputError, match="policy"):
         policies.parse(text)
