@@ -8,7 +8,7 @@ INVENTORY ?= local
 DEPLOY_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards dashboards pictures reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards dashboards pictures scenarios reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ dashboards: ## write grafana/dashboards/ and grafana/alerting/ anew from grafana
 
 pictures: ## draw the boards over a simulated day into docs/pictures/, by real Grafana and Chromium (a minute)
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.pictures
+
+scenarios: ## write the table of docs/simulation.md anew: every scenario, 30 seeds (minutes)
+	@scripts/in-venv runtime scripts/make-scenarios
 
 reference: ## write docs/settings.md and the tables of docs/metrics.md anew from the code
 	@scripts/in-venv lint python scripts/make-reference

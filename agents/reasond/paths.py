@@ -33,6 +33,12 @@ def state_base(settings: ProcessSettings, environ: Mapping[str, str], system: Pa
     return system if system.is_dir() else _users(environ, "state")
 
 
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Give the user's cache of what can be had again, if at a price: $XDG_CACHE_HOME/reasond or ~/.cache/reasond."""
+    base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/")) / ".cache")
+    return Path(base) / "reasond"
+
+
 def _directory(chosen: str, systemd: str, environ: Mapping[str, str], kind: str, agent_id: str) -> Path:
     if chosen:
         return Path(chosen) / agent_id

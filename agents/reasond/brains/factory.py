@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from reasond.brains import spending
 from reasond.brains.base import Brain, Question
@@ -15,6 +15,9 @@ from reasond.core.budget import Ledger, limits_from
 from reasond.core.effects import Answer, Failure
 from reasond.decisions import AgentType
 from reasond.settings import Settings
+
+if TYPE_CHECKING:
+    from reasond.brains.claude import ClaudeBrain
 
 BUDGET_FILE = "budget.json"
 
@@ -117,16 +120,39 @@ def _claude(
     say: Say,
     wall_ns: Callable[[], int],
 ) -> Brain:
+    missing = key_problem(settings)
+    if missing:
+        say("warning", "no_api_key", {"detail": f"{missing}: deciding by rules"})
+        return KeylessBrain(missing)
+    brain = make_claude(settings, agent_type, record, say)
+    file = LedgerFile(state_dir / BUDGET_FILE)
+    ledger = _ledger(settings, file, say, wall_ns())
+    return Spending(brain, ledger, keep=file.keep, system_spend=system_spend, say=say)
+
+
+def key_problem(settings: Settings) -> str:
+    """Say why no call can be made with ANTHROPIC_API_KEY; empty when one can."""
+    from reasond.brains.transport import usable_key
+
+    if usable_key(settings.brain.api_key):
+        return ""
+    what = "holds characters that no key has" if settings.brain.api_key else "is not set"
+    return f"ANTHROPIC_API_KEY {what}"
+
+
+def make_claude(
+    settings: Settings,
+    agent_type: AgentType,
+    record: Optional[Record] = None,
+    say: Say = lambda level, event, fields: None,
+) -> "ClaudeBrain":
+    """Give the brain that asks the API, with nothing around it that bounds what it spends."""
     # Here, so that no other brain pays for the network's modules.
     from reasond.brains.claude import ClaudeBrain
-    from reasond.brains.transport import Transport, usable_key
+    from reasond.brains.transport import Transport
 
     chosen = settings.brain
-    if not usable_key(chosen.api_key):
-        what = "holds characters that no key has" if chosen.api_key else "is not set"
-        say("warning", "no_api_key", {"detail": f"ANTHROPIC_API_KEY {what}: deciding by rules"})
-        return KeylessBrain(f"ANTHROPIC_API_KEY {what}")
-    brain = ClaudeBrain(
+    return ClaudeBrain(
         transport=Transport(
             api_key=chosen.api_key,
             base_url=chosen.base_url,
@@ -139,11 +165,8 @@ def _claude(
         redactor=Redactor(settings.privacy.redact),
         secrets=_secrets(settings),
         say=say,
-        record=record,
+        record=record or _nowhere,
     )
-    file = LedgerFile(state_dir / BUDGET_FILE)
-    ledger = _ledger(settings, file, say, wall_ns())
-    return Spending(brain, ledger, keep=file.keep, system_spend=system_spend, say=say)
 
 
 def _ledger(settings: Settings, file: LedgerFile, say: Say, now_ns: int) -> Ledger:

@@ -1,25 +1,31 @@
 """`reasond simulate`: the agents in virtual time, on scenarios, with any brain, compared over many seeds."""
 
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import click
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from reasond.brains.factory import key_problem
+from reasond.brains.recorded import Purse
 from reasond.errors import InputError
-from reasond.settings import all_settings
+from reasond.paths import cache_directory
+from reasond.settings import all_settings, load
 from reasond.simulation import policy as policies
 from reasond.simulation import scenario as scenarios
 from reasond.simulation.batch import run_all
 from reasond.simulation.compare import LEAST_SEEDS, MEASURES, Comparison, Measure, Pair, compare, measure_of
 from reasond.simulation.run import Job, Result
 from reasond.simulation.scenario import Scenario
+from reasond.simulation.tables import markdown
 
 COMPARED_SEEDS = 30
 STANDARD_OUTPUT = "-"
@@ -37,7 +43,16 @@ WORD_STYLES = {"better": "green", "worse": "red", "different": "yellow"}
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first seed.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of all agents, often.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes.  [default: one a processor]")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Dollars that claude may spend in all; what it was asked before is free.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask before claude spends.")
 @click.option("--json", "json_file", metavar="FILE", help="Write every figure as JSON (-: standard output).")
+@click.option("--markdown", "markdown_file", metavar="FILE", help="Write the comparisons as Markdown (-: likewise).")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write one row a run as CSV (-: standard output).")
 def simulate(
     scenario: Tuple[str, ...],
@@ -50,7 +65,10 @@ def simulate(
     seed: int,
     settings: Tuple[str, ...],
     jobs: int,
+    budget: float,
+    yes: bool,
     json_file: Optional[str],
+    markdown_file: Optional[str],
     csv_file: Optional[str],
 ) -> None:
     """Run the agents in virtual time and tell how they did; an hour takes about a second.
@@ -60,9 +78,11 @@ def simulate(
 
     \b
     Brains:
+      claude     the real API, within --budget; needs ANTHROPIC_API_KEY
       rules      the controller that the agents fall back on
       static     never changes anything: the control group
       dry-run    answers made up as Claude might, with its latency and its price, and no call
+      replay:FILE   the answers of a transcript again
       X-alone    brain X, whose publishers don't hear of each other
       publisher=X+consumer=Y+monitor=Z   a brain for each kind; kinds left out decide by rules
 
@@ -72,6 +92,7 @@ def simulate(
       reasond simulate rush-hour
       reasond simulate --hours 24 --brain rules
       reasond simulate rush-hour burst --compare rules,static --seeds 30
+      reasond simulate rush-hour --compare claude,rules --seeds 5 --budget 2
       reasond simulate mine.toml --set PUBLISHER_TTL_S=60 --json result.json
     """
     if listed:
@@ -80,21 +101,25 @@ def simulate(
     brains = _brains(brain, compared)
     chosen = [scenarios.find(name) for name in (scenarios.SHIPPED if every else scenario or ("calm",))]
     count = seeds or (COMPARED_SEEDS if compared else 1)
-    environ = _environment(settings)
+    spending = any(policies.spends(policy) for policy in brains)
+    environ = dict(_key() if spending else {}, **_environment(settings))
     planned = [
         Job(one, policy, number, 3600 * hours if hours else 60 * one.minutes, environ)
         for one in chosen
         for policy in brains
         for number in range(seed, seed + count)
     ]
-    results = _run(planned, jobs)
+    desk = _desk(planned, jobs, budget, yes) if spending else None
+    results = _run(planned, jobs, desk)
     comparisons = [compare([r for r in results if r.scenario == one.name], brains) for one in chosen]
     # What is asked for on standard output stands there alone.
-    console = Console(stderr=STANDARD_OUTPUT in (json_file, csv_file))
+    console = Console(stderr=STANDARD_OUTPUT in (json_file, csv_file, markdown_file))
     for one, found in zip(chosen, comparisons):
         _print(console, one, found)
     if json_file:
         _write(json_file, _json(results, comparisons))
+    if markdown_file:
+        _write(markdown_file, markdown(comparisons))
     if csv_file:
         _write_csv(csv_file, results)
 
@@ -127,12 +152,39 @@ def _environment(pairs: Sequence[str]) -> Dict[str, str]:
     return environ
 
 
-def _run(planned: Sequence[Job], processes: int) -> List[Result]:
+def _key() -> Dict[str, str]:
+    """Give of the process's environment what the API needs. Raises InputError without a usable key."""
+    environ = {name: value for name, value in os.environ.items() if name.startswith(("ANTHROPIC_", "CLAUDE_"))}
+    missing = key_problem(load(environ))
+    if missing:
+        raise InputError(f"the brain claude needs a key: {missing}; dry-run needs none")
+    return environ
+
+
+def _desk(planned: Sequence[Job], processes: int, budget: float, yes: bool) -> policies.Desk:
+    """Say what asking Claude will cost, ask whether to go on, and give what its brains share."""
+    folder = cache_directory(os.environ) / "answers"
+    spending = [job for job in planned if policies.spends(job.policy)]
+    likely = _run([replace(job, policy=policies.in_dry_run(job.policy)) for job in spending], processes)
+    usd = sum(result.figures.usd for result in likely)
+    questions = sum(result.figures.decisions for result in likely)
+    click.echo(
+        f"Claude would be asked about {questions} questions in {len(spending)} runs, which costs about ${usd:.2f} "
+        f"(by a dry run of the same), less what {folder} holds already; at most ${budget:g} is spent (--budget), "
+        "then rules decide.",
+        err=True,
+    )
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    return policies.Desk(folder, Purse(budget))
+
+
+def _run(planned: Sequence[Job], processes: int, desk: Optional[policies.Desk] = None) -> List[Result]:
     console = Console(stderr=True)
     columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("simulating", total=len(planned))
-        return run_all(planned, processes, lambda job: bar.advance(task))
+        return run_all(planned, processes, lambda job: bar.advance(task), desk)
 
 
 def _print(console: Console, scenario: Scenario, found: Comparison) -> None:

@@ -3,24 +3,28 @@
 import multiprocessing
 import os
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
+from reasond.simulation.policy import Desk
 from reasond.simulation.run import Job, Result, simulate
 
 Done = Callable[[Job], None]
 """Is told of each job that has ended."""
 
 
-def run_all(jobs: Sequence[Job], processes: int, done: Done = lambda job: None) -> List[Result]:
+def run_all(
+    jobs: Sequence[Job], processes: int, done: Done = lambda job: None, desk: Optional[Desk] = None
+) -> List[Result]:
     """Run the jobs and give their results; `processes` 0 is one for each processor.
 
-    What a job raises ends the others that have not begun, and is raised.
+    With a desk they run one after the other in this process, since all share it. What a job raises ends the
+    others that have not begun, and is raised.
     """
     count = min(len(jobs), processes or os.cpu_count() or 1)
-    if count <= 1:
+    if count <= 1 or desk is not None:
         results = []
         for job in jobs:
-            results.append(simulate(job))
+            results.append(simulate(job, desk))
             done(job)
         return results
     # Not fork: whoever calls this may have threads, and a forked child may wait for ever for what they hold.

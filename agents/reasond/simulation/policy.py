@@ -1,5 +1,6 @@
 """Who decides in a simulation: one brain for all agents, or one for each kind."""
 
+from pathlib import Path
 from typing import Dict, Optional, Tuple, Union
 
 from msgspec import Struct
@@ -7,7 +8,9 @@ from msgspec.structs import replace
 
 from reasond.brains.base import Brain, Question
 from reasond.brains.dry_run import DryRunBrain
-from reasond.brains.factory import models_for
+from reasond.brains.factory import make_claude, models_for
+from reasond.brains.recorded import Purse, Recording, Remembered, Replayed
+from reasond.brains.redaction import Redactor
 from reasond.brains.rules import RulesBrain
 from reasond.brains.static import StaticBrain
 from reasond.core.contexts import RateContext
@@ -17,7 +20,9 @@ from reasond.errors import InputError
 from reasond.settings import Settings
 from reasond.simulation.scenario import KINDS
 
-BRAINS: Tuple[str, ...] = ("rules", "static", "dry-run")
+BRAINS: Tuple[str, ...] = ("claude", "rules", "static", "dry-run")
+REPLAY = "replay:"
+"""Before the path of a transcript whose answers are given again."""
 ALONE = "-alone"
 """After a brain's name: its publishers aren't told what their peers decided."""
 OTHERWISE = "rules"
@@ -49,8 +54,12 @@ def parse(text: str) -> Policy:
 
 
 def _known(brain: str, text: str) -> str:
-    if _plain(brain) not in BRAINS:
-        raise InputError(f"policy {text!r}: there is no brain {brain!r}; there are {', '.join(BRAINS)}")
+    plain = _plain(brain)
+    if plain not in BRAINS and not plain.startswith(REPLAY):
+        there = ", ".join((*BRAINS, REPLAY + "FILE"))
+        raise InputError(f"policy {text!r}: there is no brain {brain!r}; there are {there}")
+    if plain.startswith(REPLAY) and not Path(plain[len(REPLAY) :]).is_file():
+        raise InputError(f"policy {text!r}: there is no file {plain[len(REPLAY) :]!r}")
     return brain
 
 
@@ -58,11 +67,35 @@ def _plain(brain: str) -> str:
     return brain[: -len(ALONE)] if brain.endswith(ALONE) else brain
 
 
-def make(name: str, settings: Settings, kind: AgentType, seed: int) -> Brain:
-    """Give a brain by its name in a policy."""
+class Desk:
+    """Whatever brains of several runs share: the answers that were paid for, and the purse for new ones."""
+
+    def __init__(self, folder: Path, purse: Purse) -> None:
+        """Take the folder that answers are kept in."""
+        self._folder = folder
+        self._purse = purse
+        self._kept: Dict[str, Recording] = {}
+
+    def claude(self, settings: Settings, kind: AgentType) -> Brain:
+        """Give the brain that asks the API what it wasn't asked before."""
+        # Another choice of models, or less room, gives other answers to the same prompt.
+        scope = "_".join((*models_for(settings, kind), str(settings.brain.max_tokens), kind))
+        if scope not in self._kept:
+            self._kept[scope] = Recording(self._folder / f"{scope}.jsonl")
+        redactor = Redactor(settings.privacy.redact)
+        return Remembered(make_claude(settings, kind), self._kept[scope], self._purse, redactor)
+
+
+def make(name: str, settings: Settings, kind: AgentType, seed: int, desk: Optional[Desk] = None) -> Brain:
+    """Give a brain by its name in a policy; `claude` needs the desk. Raises InputError for a bad recording."""
     plain = _plain(name)
     brain: Brain
-    if plain == "dry-run":
+    if plain == "claude":
+        assert desk is not None, "claude needs a desk"
+        brain = desk.claude(settings, kind)
+    elif plain.startswith(REPLAY):
+        brain = Replayed(Recording(Path(plain[len(REPLAY) :])), Redactor(settings.privacy.redact))
+    elif plain == "dry-run":
         brain = DryRunBrain(seed=seed, model_names=models_for(settings, kind))
     else:
         brain = RulesBrain() if plain == "rules" else StaticBrain()
@@ -90,6 +123,16 @@ class Alone:
         return self._brain.status()
 
 
-def asks_api(brain: Optional[Brain]) -> bool:
-    """Tell whether a brain asks the API or acts as if it did."""
-    return getattr(brain, "simulated_latency", False) is True
+def asks_api(name: str) -> bool:
+    """Tell whether a brain, by its name in a policy, asks the API or acts as if it did."""
+    return _plain(name) not in ("rules", "static")
+
+
+def spends(text: str) -> bool:
+    """Tell whether a policy asks the real API."""
+    return any(_plain(brain) == "claude" for brain in parse(text).brains.values())
+
+
+def in_dry_run(text: str) -> str:
+    """Give the policy that has `dry-run` wherever this one has `claude`."""
+    return text.replace("claude", "dry-run")

@@ -59,8 +59,8 @@ class Result(Struct, frozen=True):
 class Run:
     """A job under way."""
 
-    def __init__(self, job: Job, folder: Path) -> None:
-        """Set the world up; files that the job needs go into the folder."""
+    def __init__(self, job: Job, folder: Path, desk: Optional[policies.Desk] = None) -> None:
+        """Set the world up; files that the job needs go into the folder. `claude` needs the desk."""
         self.world = World(job.seed, job.start_wall_ns)
         self.story = Story(job.scenario, self.world)
         self.watch = Watch(self.world.broker)
@@ -72,8 +72,9 @@ class Run:
             environ = dict(job.environ, **self._feed(agent_id, folder))
             settings = job.scenario.agent(agent_id, kind, environ)
             ttls.append(settings.monitor.message_ttl_s)
-            brain = policies.make(policy.brains[kind], settings, kind, job.seed)
-            self.world.add(AgentPlan(agent_id, kind, settings), self._behind_api(brain))
+            name = policy.brains[kind]
+            brain = policies.make(name, settings, kind, job.seed, desk)
+            self.world.add(AgentPlan(agent_id, kind, settings), self._behind_api(name, brain))
         self._ttl_s = min(ttls)
         self._look()
 
@@ -97,8 +98,8 @@ class Run:
         curves = Curves(tuple(self.watch.moments), tuple(rates(decisions)), decisions) if job.curves else None
         return Result(job.scenario.name, job.policy, job.seed, found, curves)
 
-    def _behind_api(self, brain: Brain) -> Brain:
-        if not policies.asks_api(brain):
+    def _behind_api(self, name: str, brain: Brain) -> Brain:
+        if not policies.asks_api(name):
             return brain
         return LimitedApi(brain, self._gate, self._mood, self._job.seed)
 
@@ -121,10 +122,10 @@ class Run:
         self.world.clock.call_at(now.mono + SAMPLE_S, self._look)
 
 
-def simulate(job: Job, progress: Progress = lambda at_s: None) -> Result:
+def simulate(job: Job, desk: Optional[policies.Desk] = None, progress: Progress = lambda at_s: None) -> Result:
     """Run a job to its end and measure it. Raises InputError for a policy that isn't known."""
     with tempfile.TemporaryDirectory(prefix="reasond-simulate-") as folder:
-        run = Run(job, Path(folder))
+        run = Run(job, Path(folder), desk)
         at_s = 0.0
         while at_s < job.seconds:
             at_s = min(job.seconds, at_s + STEP_S)
