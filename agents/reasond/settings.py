@@ -109,6 +109,8 @@ class BrainSettings:
     publisher_models: Strings = _env("CLAUDE_MODELS_PUBLISHER", (), "The same for publishers alone.")
     consumer_models: Strings = _env("CLAUDE_MODELS_CONSUMER", (), "The same for consumers alone.")
     monitor_models: Strings = _env("CLAUDE_MODELS_MONITOR", (), "The same for the monitor alone.")
+    prompt: str = _env("CLAUDE_PROMPT", "2", "Version of the prompts: 1, 2, or a folder with texts of your own.")
+    tell_outcomes: bool = _env("PROMPT_OUTCOMES", True, "Tell an agent how its last decisions turned out.")
     max_tokens: int = _env("CLAUDE_MAX_TOKENS", 500, "Room for the answer.", unit="tokens", ge=50, le=8000)
     max_retries: int = _env("CLAUDE_MAX_RETRIES", 3, "Retries by the SDK.", ge=0, le=3)
     dry_run_seed: int = _env("REASOND_DRY_RUN_SEED", 0, "Seed of the dry run's answers.", ge=0)

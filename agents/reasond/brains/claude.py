@@ -14,7 +14,7 @@ from msgspec import Struct
 from reasond.brains import models, replies
 from reasond.brains.base import Question
 from reasond.brains.exchange import Attempt, Exchange
-from reasond.brains.prompts import Prompt, render
+from reasond.brains.prompts import Prompt, Wording, render
 from reasond.brains.redaction import Redactor, Secrets
 from reasond.brains.transcript import line_of
 from reasond.brains.transport import MAX_DETAIL_CHARS, CallFailed
@@ -70,6 +70,7 @@ class ClaudeBrain:
         max_tokens: int,
         max_retries: int = 3,
         redactor: Optional[Redactor] = None,
+        wording: Optional[Wording] = None,
         secrets: Optional[Secrets] = None,
         say: Say = lambda level, event, fields: None,
         record: Record = lambda entry: None,
@@ -81,6 +82,7 @@ class ClaudeBrain:
         self._max_tokens = max_tokens
         self._max_retries = max_retries
         self._redactor = redactor or Redactor()
+        self._wording = wording
         self._secrets = secrets or Secrets()
         self._say = say
         self._record = record
@@ -120,7 +122,7 @@ class ClaudeBrain:
 
     def _render(self, question: Question) -> Prompt:
         """Give the prompt, without any key that found its way into a message."""
-        prompt = render(question.context, self._redactor)
+        prompt = render(question.context, self._redactor, self._wording)
         return Prompt(text=self._secrets.scrub(prompt.text), version=prompt.version)
 
     def _bound_usd(self, row: models.Model, question: Question, size: int) -> float:

@@ -15,7 +15,7 @@ import msgspec
 
 from reasond.brains import models
 from reasond.brains.base import Question
-from reasond.brains.prompts import render
+from reasond.brains.prompts import Wording, render
 from reasond.brains.redaction import Redactor
 from reasond.brains.transcript import line_of
 from reasond.core import rules
@@ -67,18 +67,20 @@ class DryRunBrain:
         seed: int = 0,
         model_names: Sequence[str] = (),
         redactor: Optional[Redactor] = None,
+        wording: Optional[Wording] = None,
         record: Record = lambda entry: None,
     ) -> None:
         """Take the seed on which, with the question, everything depends."""
         self._seed = seed
         self._models = [models.find(name) for name in model_names]
         self._redactor = redactor or Redactor()
+        self._wording = wording
         self._record = record
 
     def decide(self, question: Question) -> Union[Answer, Failure]:
         """Give a made-up decision at once; `latency_ms` is what Claude might have taken."""
         chance = random.Random(f"{self._seed}:{question.agent_id}:{question.ask_id}")
-        prompt = render(question.context, self._redactor)
+        prompt = render(question.context, self._redactor, self._wording)
         decision = _decision(question.context, chance)
         text = json.dumps(msgspec.to_builtins(decision))
         row = self._model(question.wall_ns)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from reasond.brains import spending
 from reasond.brains.base import Brain, Question
+from reasond.brains.prompts import Wording
 from reasond.brains.redaction import Redactor, Secrets
 from reasond.brains.rules import RulesBrain
 from reasond.brains.spending import LedgerFile, LookUp, Say, Spending
@@ -94,6 +95,11 @@ def models_for(settings: Settings, agent_type: AgentType) -> Tuple[str, ...]:
     return own or settings.brain.models
 
 
+def wording_of(settings: Settings) -> Wording:
+    """Give the prompts' wording. Raises SettingsError for a folder of own texts that can't be used."""
+    return Wording(settings.brain.prompt, settings.brain.tell_outcomes)
+
+
 def stop_spending(brain: Brain, stop: bool) -> None:
     """Stop or allow the brain's calls of the API; brains that make none take no notice."""
     if isinstance(brain, Spending):
@@ -107,6 +113,7 @@ def _dry_run(settings: Settings, agent_type: AgentType, record: Record) -> Brain
         seed=settings.brain.dry_run_seed,
         model_names=models_for(settings, agent_type),
         redactor=Redactor(settings.privacy.redact),
+        wording=wording_of(settings),
         record=record,
     )
 
@@ -163,6 +170,7 @@ def make_claude(
         max_tokens=chosen.max_tokens,
         max_retries=chosen.max_retries,
         redactor=Redactor(settings.privacy.redact),
+        wording=wording_of(settings),
         secrets=_secrets(settings),
         say=say,
         record=record or _nowhere,

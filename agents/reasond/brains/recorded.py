@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from reasond.brains.base import Question
-from reasond.brains.prompts import Prompt, render
+from reasond.brains.prompts import Prompt, Wording, render
 from reasond.brains.redaction import Redactor
 from reasond.brains.spending import Paying
 from reasond.brains.transcript import line_of
@@ -103,6 +103,7 @@ class Remembered:
         recording: Recording,
         purse: Purse,
         redactor: Optional[Redactor] = None,
+        wording: Optional[Wording] = None,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Take the brain, its recording (one for each choice of models), and the purse it pays from."""
@@ -111,6 +112,7 @@ class Remembered:
         self._recording = recording
         self._purse = purse
         self._redactor = redactor or Redactor()
+        self._wording = wording
         self._wall_ns = wall_ns
 
     def status(self) -> str:
@@ -122,7 +124,7 @@ class Remembered:
 
         An answer of the recording tells what it cost when it was first given.
         """
-        prompt = render(question.context, self._redactor)
+        prompt = render(question.context, self._redactor, self._wording)
         entry = self._recording.find(prompt.text)
         if entry is not None:
             return answer_of(entry, question, self.name)
@@ -146,10 +148,13 @@ class Replayed:
     name = "replay"
     simulated_latency = True
 
-    def __init__(self, recording: Recording, redactor: Optional[Redactor] = None) -> None:
+    def __init__(
+        self, recording: Recording, redactor: Optional[Redactor] = None, wording: Optional[Wording] = None
+    ) -> None:
         """Take the recording."""
         self._recording = recording
         self._redactor = redactor or Redactor()
+        self._wording = wording
 
     def status(self) -> str:
         """Say nothing."""
@@ -157,7 +162,7 @@ class Replayed:
 
     def decide(self, question: Question) -> Union[Answer, Failure]:
         """Give the recorded answer, or a Failure when the agent has none left."""
-        prompt: Prompt = render(question.context, self._redactor)
+        prompt: Prompt = render(question.context, self._redactor, self._wording)
         entry = self._recording.find(prompt.text) or self._recording.following(question.agent_id)
         if entry is None:
             return Failure("unreachable", f"the recording has no answer left for {question.agent_id}")

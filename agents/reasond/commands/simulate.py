@@ -39,6 +39,8 @@ WORD_STYLES = {"better": "green", "worse": "red", "different": "yellow"}
 @click.option("--hours", type=click.FloatRange(min=0.01, max=168), help="Virtual time.  [default: the scenario's own]")
 @click.option("--brain", default="rules", show_default=True, help="Who decides; see below.")
 @click.option("--compare", "compared", help="Several brains, by comma: each against each that stands after it.")
+@click.option("--prompt", help="The prompts of --brain: a version, or a folder of your own.")
+@click.option("--compare-prompt", help="Other prompts, to compare those with.")
 @click.option("--seeds", type=click.IntRange(min=1, max=10000), help="Runs a brain.  [default: 1; compared: 30]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The first seed.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of all agents, often.")
@@ -61,6 +63,8 @@ def simulate(
     hours: Optional[float],
     brain: str,
     compared: Optional[str],
+    prompt: Optional[str],
+    compare_prompt: Optional[str],
     seeds: Optional[int],
     seed: int,
     settings: Tuple[str, ...],
@@ -84,6 +88,8 @@ def simulate(
       dry-run    answers made up as Claude might, with its latency and its price, and no call
       replay:FILE   the answers of a transcript again
       X-alone    brain X, whose publishers don't hear of each other
+      X-forgetful   brain X, that isn't told how its last decisions turned out
+      X@PROMPT   brain X, asked by a version of the prompts or a folder of your own
       publisher=X+consumer=Y+monitor=Z   a brain for each kind; kinds left out decide by rules
 
     \b
@@ -93,15 +99,16 @@ def simulate(
       reasond simulate --hours 24 --brain rules
       reasond simulate rush-hour burst --compare rules,static --seeds 30
       reasond simulate rush-hour --compare claude,rules --seeds 5 --budget 2
+      reasond simulate burst --brain claude --prompt 2 --compare-prompt my-prompts/
       reasond simulate mine.toml --set PUBLISHER_TTL_S=60 --json result.json
     """
     if listed:
         _list()
         return
-    brains = _brains(brain, compared)
+    brains = _brains(compared or brain, [one for one in (prompt, compare_prompt) if one])
     chosen = [scenarios.find(name) for name in (scenarios.SHIPPED if every else scenario or ("calm",))]
-    count = seeds or (COMPARED_SEEDS if compared else 1)
-    spending = any(policies.spends(policy) for policy in brains)
+    count = seeds or (COMPARED_SEEDS if len(brains) > 1 else 1)
+    spending = any(policies.parse(policy).spends for policy in brains)
     environ = dict(_key() if spending else {}, **_environment(settings))
     planned = [
         Job(one, policy, number, 3600 * hours if hours else 60 * one.minutes, environ)
@@ -131,10 +138,12 @@ def _list() -> None:
     Console().print(table)
 
 
-def _brains(brain: str, compared: Optional[str]) -> List[str]:
-    names = [name.strip() for name in (compared or brain).split(",") if name.strip()]
+def _brains(text: str, prompts: Sequence[str]) -> List[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if prompts:
+        names = [f"{name}@{prompt.rstrip('/')}" for name in names for prompt in prompts]
     if not names or len(set(names)) != len(names):
-        raise InputError("--compare needs different brains, by comma, such as rules,static")
+        raise InputError("brains that are compared must differ: --compare rules,static, or two prompts")
     for name in names:
         policies.parse(name)
     return names
@@ -164,7 +173,7 @@ def _key() -> Dict[str, str]:
 def _desk(planned: Sequence[Job], processes: int, budget: float, yes: bool) -> policies.Desk:
     """Say what asking Claude will cost, ask whether to go on, and give what its brains share."""
     folder = cache_directory(os.environ) / "answers"
-    spending = [job for job in planned if policies.spends(job.policy)]
+    spending = [job for job in planned if policies.parse(job.policy).spends]
     likely = _run([replace(job, policy=policies.in_dry_run(job.policy)) for job in spending], processes)
     usd = sum(result.figures.usd for result in likely)
     questions = sum(result.figures.decisions for result in likely)

@@ -38,6 +38,7 @@ from reasond.core.effects import (
 from reasond.core.in_hand import ALONE_PATIENCE_S, DEATHS_ALLOWED, JOURNAL, InHand, interrupted
 from reasond.core.intake import Completed, Intake, Item, OpenDecision, Unit, said
 from reasond.core.outcome import NOT_HANDLED, RESTART, Outcome, handling_outcome
+from reasond.core.past import Memory
 from reasond.core.plausibility import DUPLICATE_ID, EPOCH, Plausibility
 from reasond.core.retries import Retries, backoff_s
 from reasond.core.rules import decide_handling
@@ -148,6 +149,7 @@ class ConsumerCore:
         self._excerpts = Excerpts(privacy.prompt_fields, privacy.redact)
         self._asked: Optional[_Asked] = None
         self._late: OrderedDict[str, OpenDecision] = OrderedDict()
+        self._memory = Memory()
         self._standing: Dict[Tuple[str, str], Standing] = {}
         self._depths: Dict[str, QueueSample] = {}
         self._look_ref = ""
@@ -480,6 +482,7 @@ class ConsumerCore:
             seconds_left=left_s,
             redelivered=item.delivery.redelivered,
             last_seen=last_seen,
+            past=self._memory.recent(now),
         )
         self._serial += 1
         ask_id = "{}-{:x}-{}".format(self.agent_id, now.wall_ns, self._serial)
@@ -526,6 +529,7 @@ class ConsumerCore:
         action: str,
         adjustment: str,
     ) -> OpenDecision:
+        missing = "" if asked.item is not None else NOT_HANDLED
         fields = {
             "reasoning": decision.reasoning,
             "confidence": decision.confidence,
@@ -534,12 +538,13 @@ class ConsumerCore:
             "adjusted": bool(adjustment),
             "adjustment": adjustment or None,
             "acted": not self._control.shadow and not (asked.item is None and action == "flag_anomaly"),
-            "outcome_missing": None if asked.item is not None else NOT_HANDLED,
+            "outcome_missing": missing or None,
         }
         queue = asked.context.queue
         row = self._make.decision(now, answer, queue=queue, action=action, fields=fields, depths=self._depths)
         self._out.rows.append(row)
         self._last_action = action
+        self._memory.note(asked.ask_id, row, missing)
         opened = OpenDecision(asked.ask_id, row.tags, row.time_ns)
         if asked.item is not None:
             asked.item.decision = opened
@@ -643,6 +648,7 @@ class ConsumerCore:
         if item.decision is not None:
             # Only the store joins a flag with the ground truth of injected anomalies.
             outcome = handling_outcome(item.decision.tags["action"], handled=handled, anomalous=None)
+            self._memory.judge(item.decision.decision_id, outcome)
             self._out.amends.append(Amend(item.decision.row(outcome.fields())))
             self._hand.close(item.decision)
             item.decision = None

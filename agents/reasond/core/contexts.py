@@ -22,6 +22,23 @@ class QueueFacts(Struct, frozen=True):
     drain_time_s: Optional[float] = None
 
 
+class Past(Struct, frozen=True):
+    """One of the agent's own latest decisions: how long ago, and whether it helped (None: `unknown` says why).
+
+    What counts as help is `core.outcome`'s. `waiting` is the summed depth of the main queues, messages.
+    """
+
+    action: str
+    age_s: float
+    helped: Optional[bool] = None
+    unknown: str = ""
+    acted: bool = True
+    fictional_interval: Optional[int] = None
+    nonfictional_interval: Optional[int] = None
+    waiting_before: Optional[int] = None
+    waiting_after: Optional[int] = None
+
+
 class RateContext(Struct, frozen=True):
     """A publisher's question: should I adjust my rate? Intervals in whole seconds."""
 
@@ -39,6 +56,7 @@ class RateContext(Struct, frozen=True):
     expired_per_minute: Optional[float]
     message_ttl_s: int
     peers: Tuple[Peer, ...] = ()
+    past: Tuple[Past, ...] = ()
 
 
 class HandlingContext(Struct, frozen=True):
@@ -54,6 +72,7 @@ class HandlingContext(Struct, frozen=True):
     seconds_left: float
     redelivered: bool = False
     last_seen: Optional[Dict[str, Any]] = None
+    past: Tuple[Past, ...] = ()
 
 
 class HealthContext(Struct, frozen=True):
@@ -64,6 +83,7 @@ class HealthContext(Struct, frozen=True):
     metrics: Dict[str, Any]
     score: int
     findings: Tuple[str, ...]
+    past: Tuple[Past, ...] = ()
 
 
 Context = Union[RateContext, HandlingContext, HealthContext]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from reasond.core import outcome
 from reasond.core.effects import Amend, Effect, Look, Now, Save, Say, Wake
+from reasond.core.past import Memory
 from reasond.core.views import WindowView
 from reasond.points import Row
 from reasond.settings import PublisherSettings
@@ -45,6 +46,7 @@ class Hindsight:
     def __init__(self, settings: PublisherSettings, state: Any) -> None:
         """Take the settings and the state last saved under STATE_KEY; what can't be read counts as none."""
         self._settings = settings
+        self.memory = Memory()
         self._open: Dict[str, Open] = {}
         self._left = _read(state)
         self._saves = 0
@@ -77,6 +79,7 @@ class Hindsight:
             due=now.mono + (after.stop_ns - now.wall_ns) / 1e9 + STORE_LAG_S,
         )
         self._open[decision.decision_id] = decision
+        self.memory.note(decision.decision_id, row)
         return [self._save(), self._next()]
 
     def changed(self, now: Now) -> None:
@@ -133,6 +136,7 @@ class Hindsight:
     def _close(self, decision: Open, result: outcome.Outcome) -> List[Effect]:
         del self._open[decision.decision_id]
         fields = result.fields()
+        self.memory.judge(decision.decision_id, result)
         said: Dict[str, Any] = {
             "decision_id": decision.decision_id,
             "action": decision.action,

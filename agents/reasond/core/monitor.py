@@ -30,6 +30,7 @@ from reasond.core.effects import (
     Wake,
 )
 from reasond.core.outcome import NO_FINDING, health_outcome
+from reasond.core.past import Memory
 from reasond.core.views import Activity, DepthsView, QueueSample
 from reasond.decisions import MAX_LIST_ITEMS, AgentType, HealthDecision
 from reasond.points import Row, Stamper
@@ -104,6 +105,7 @@ class MonitorCore:
         self._looking: Optional[Tuple[str, int, int]] = None
         self._asked: Optional[_Asked] = None
         self._late: Dict[str, Row] = {}
+        self._memory = Memory()
         self._stopping = False
         self._last: Optional[Tuple[str, int]] = None
 
@@ -300,6 +302,7 @@ class MonitorCore:
             metrics=summary.metrics_summary(scene, self._budget),
             score=score,
             findings=tuple(finding.line() for finding in found),
+            past=self._memory.recent(now),
         )
         ask_id = "{}-{}".format(self.agent_id, now.wall_ns)
         self._asked = _Asked(ask_id, scene, context, found)
@@ -354,8 +357,9 @@ class MonitorCore:
         effects: List[Effect] = []
         for decision in due:
             seen = None if start - decision.time_ns > length else present
-            fields = health_outcome(decision.codes, seen).fields()
-            effects.append(Amend(Row("agent_reasoning", decision.tags, fields, decision.time_ns)))
+            outcome = health_outcome(decision.codes, seen)
+            self._memory.judge(str(decision.time_ns), outcome)
+            effects.append(Amend(Row("agent_reasoning", decision.tags, outcome.fields(), decision.time_ns)))
         return effects
 
     def _finish(self, now: Now, asked: _Asked, answer: Union[Answer, Failure], late: bool) -> List[Effect]:
@@ -431,6 +435,8 @@ class MonitorCore:
         return rows
 
     def _keep_open(self, row: Row, asked: _Asked) -> None:
+        # An open decision is known by its time: its id isn't kept in the state.
+        self._memory.note(str(row.time_ns), row, "" if asked.findings else NO_FINDING)
         if asked.findings:
             codes = tuple(finding.code for finding in asked.findings)
             self._kept.open = (*self._kept.open, _Open(row.tags, row.time_ns, codes))

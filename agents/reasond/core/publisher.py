@@ -423,6 +423,7 @@ class PublisherCore:
             expired_per_minute=trends.expired_per_minute(samples),
             message_ttl_s=settings.ttl_s,
             peers=tuple(peer for peer in view.peers if peer.agent_id != self.agent_id) if view is not None else (),
+            past=self._hindsight.memory.recent(now),
         )
 
     def _overdue(self, now: Now, question: _Question) -> List[Effect]:
@@ -452,7 +453,9 @@ class PublisherCore:
         effects.append(self._said(question, answer, brain, disposed, acting))
         if acting:
             effects += self._act(now, disposed, brain, decision.reasoning)
-        if not missing:
+        if missing:
+            self._hindsight.memory.note(question.ask_id, row, missing)
+        else:
             oldest = max(before.fictional, before.nonfictional)
             effects += self._hindsight.add(now, row, acted=acting, old_interval_s=oldest)
         if isinstance(answer, Failure):

@@ -1,5 +1,6 @@
 """Who decides in a simulation: one brain for all agents, or one for each kind."""
 
+import dataclasses
 from pathlib import Path
 from typing import Dict, Optional, Tuple, Union
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from reasond.brains.base import Brain, Question
 from reasond.brains.dry_run import DryRunBrain
-from reasond.brains.factory import make_claude, models_for
+from reasond.brains.factory import make_claude, models_for, wording_of
 from reasond.brains.recorded import Purse, Recording, Remembered, Replayed
 from reasond.brains.redaction import Redactor
 from reasond.brains.rules import RulesBrain
@@ -25,46 +26,75 @@ REPLAY = "replay:"
 """Before the path of a transcript whose answers are given again."""
 ALONE = "-alone"
 """After a brain's name: its publishers aren't told what their peers decided."""
+FORGETFUL = "-forgetful"
+"""After a brain's name: no agent is told how its own last decisions turned out."""
+PROMPT = "@"
+"""Before the version of the prompts, or the folder of own ones, that a brain is asked by."""
 OTHERWISE = "rules"
 """Who decides for the kinds that a mix doesn't name."""
+
+
+class Choice(Struct, frozen=True):
+    """One brain as it was named: who answers, in which wording, and what it isn't told."""
+
+    brain: str
+    prompt: str = ""
+    alone: bool = False
+    forgetful: bool = False
+
+    @property
+    def asks_api(self) -> bool:
+        """Whether it asks the API, or acts as if it did."""
+        return self.brain not in ("rules", "static")
 
 
 class Policy(Struct, frozen=True):
     """A policy by its text, and the brain of each kind of agent."""
 
     text: str
-    brains: Dict[AgentType, str]
+    brains: Dict[AgentType, Choice]
+
+    @property
+    def spends(self) -> bool:
+        """Whether the real API is asked."""
+        return any(choice.brain == "claude" for choice in self.brains.values())
 
 
 def parse(text: str) -> Policy:
-    """Read `BRAIN`, or a mix: `publisher=BRAIN+consumer=BRAIN`; a brain may end in `-alone`.
+    """Read `BRAIN`, or a mix: `publisher=BRAIN+consumer=BRAIN`.
 
-    Raises InputError naming what can't be understood.
+    A brain is a name with `@PROMPT`, `-alone` and `-forgetful` after it, as wanted. Raises InputError naming what
+    can't be understood.
     """
-    brains: Dict[AgentType, str] = {}
+    brains: Dict[AgentType, Choice] = {}
     if "=" not in text:
-        return Policy(text, {kind: _known(text, text) for kind in KINDS})
+        return Policy(text, {kind: _choice(text, text) for kind in KINDS})
     for part in text.split("+"):
         kind, _, brain = part.partition("=")
         matching = [known for known in KINDS if known == kind]
         if not matching or matching[0] in brains:
             raise InputError(f"policy {text!r}: {kind!r} must be one of {', '.join(KINDS)}, each at most once")
-        brains[matching[0]] = _known(brain, text)
-    return Policy(text, {kind: brains.get(kind, OTHERWISE) for kind in KINDS})
+        brains[matching[0]] = _choice(brain, text)
+    return Policy(text, {kind: brains.get(kind, Choice(OTHERWISE)) for kind in KINDS})
 
 
-def _known(brain: str, text: str) -> str:
-    plain = _plain(brain)
-    if plain not in BRAINS and not plain.startswith(REPLAY):
+def in_dry_run(text: str) -> str:
+    """Give the policy that has `dry-run` wherever this one has `claude`."""
+    return text.replace("claude", "dry-run")
+
+
+def _choice(word: str, text: str) -> Choice:
+    rest, told = word, {ALONE: False, FORGETFUL: False}
+    for suffix in (ALONE, FORGETFUL, ALONE):
+        if rest.endswith(suffix):
+            rest, told[suffix] = rest[: -len(suffix)], True
+    brain, _, prompt = rest.partition(PROMPT)
+    if brain not in BRAINS and not brain.startswith(REPLAY):
         there = ", ".join((*BRAINS, REPLAY + "FILE"))
-        raise InputError(f"policy {text!r}: there is no brain {brain!r}; there are {there}")
-    if plain.startswith(REPLAY) and not Path(plain[len(REPLAY) :]).is_file():
-        raise InputError(f"policy {text!r}: there is no file {plain[len(REPLAY) :]!r}")
-    return brain
-
-
-def _plain(brain: str) -> str:
-    return brain[: -len(ALONE)] if brain.endswith(ALONE) else brain
+        raise InputError(f"policy {text!r}: there is no brain {word!r}; there are {there}")
+    if brain.startswith(REPLAY) and not Path(brain[len(REPLAY) :]).is_file():
+        raise InputError(f"policy {text!r}: there is no file {brain[len(REPLAY) :]!r}")
+    return Choice(brain, prompt, told[ALONE], told[FORGETFUL])
 
 
 class Desk:
@@ -82,24 +112,35 @@ class Desk:
         scope = "_".join((*models_for(settings, kind), str(settings.brain.max_tokens), kind))
         if scope not in self._kept:
             self._kept[scope] = Recording(self._folder / f"{scope}.jsonl")
-        redactor = Redactor(settings.privacy.redact)
-        return Remembered(make_claude(settings, kind), self._kept[scope], self._purse, redactor)
+        answers, redactor = self._kept[scope], Redactor(settings.privacy.redact)
+        return Remembered(make_claude(settings, kind), answers, self._purse, redactor, wording_of(settings))
 
 
-def make(name: str, settings: Settings, kind: AgentType, seed: int, desk: Optional[Desk] = None) -> Brain:
-    """Give a brain by its name in a policy; `claude` needs the desk. Raises InputError for a bad recording."""
-    plain = _plain(name)
+def make(choice: Choice, settings: Settings, kind: AgentType, seed: int, desk: Optional[Desk] = None) -> Brain:
+    """Give a brain; `claude` needs the desk.
+
+    Raises InputError for a bad recording, SettingsError for prompts that can't be used.
+    """
+    settings = _worded(choice, settings)
+    redactor, wording = Redactor(settings.privacy.redact), wording_of(settings)
     brain: Brain
-    if plain == "claude":
+    if choice.brain == "claude":
         assert desk is not None, "claude needs a desk"
         brain = desk.claude(settings, kind)
-    elif plain.startswith(REPLAY):
-        brain = Replayed(Recording(Path(plain[len(REPLAY) :])), Redactor(settings.privacy.redact))
-    elif plain == "dry-run":
-        brain = DryRunBrain(seed=seed, model_names=models_for(settings, kind))
+    elif choice.brain.startswith(REPLAY):
+        brain = Replayed(Recording(Path(choice.brain[len(REPLAY) :])), redactor, wording)
+    elif choice.brain == "dry-run":
+        brain = DryRunBrain(seed=seed, model_names=models_for(settings, kind), redactor=redactor, wording=wording)
     else:
-        brain = RulesBrain() if plain == "rules" else StaticBrain()
-    return Alone(brain) if plain != name else brain
+        brain = RulesBrain() if choice.brain == "rules" else StaticBrain()
+    return Alone(brain) if choice.alone else brain
+
+
+def _worded(choice: Choice, settings: Settings) -> Settings:
+    brain = settings.brain
+    tells = brain.tell_outcomes and not choice.forgetful
+    changed = dataclasses.replace(brain, prompt=choice.prompt or brain.prompt, tell_outcomes=tells)
+    return dataclasses.replace(settings, brain=changed)
 
 
 class Alone:
@@ -121,18 +162,3 @@ class Alone:
     def status(self) -> str:
         """Tell what the brain tells."""
         return self._brain.status()
-
-
-def asks_api(name: str) -> bool:
-    """Tell whether a brain, by its name in a policy, asks the API or acts as if it did."""
-    return _plain(name) not in ("rules", "static")
-
-
-def spends(text: str) -> bool:
-    """Tell whether a policy asks the real API."""
-    return any(_plain(brain) == "claude" for brain in parse(text).brains.values())
-
-
-def in_dry_run(text: str) -> str:
-    """Give the policy that has `dry-run` wherever this one has `claude`."""
-    return text.replace("claude", "dry-run")

@@ -6,7 +6,6 @@ from typing import Callable, Dict, Optional, Tuple
 
 from msgspec import Struct
 
-from reasond.brains.base import Brain
 from reasond.content.generator import Generator
 from reasond.points import Row
 from reasond.simulation import policy as policies
@@ -72,9 +71,11 @@ class Run:
             environ = dict(job.environ, **self._feed(agent_id, folder))
             settings = job.scenario.agent(agent_id, kind, environ)
             ttls.append(settings.monitor.message_ttl_s)
-            name = policy.brains[kind]
-            brain = policies.make(name, settings, kind, job.seed, desk)
-            self.world.add(AgentPlan(agent_id, kind, settings), self._behind_api(name, brain))
+            choice = policy.brains[kind]
+            brain = policies.make(choice, settings, kind, job.seed, desk)
+            if choice.asks_api:
+                brain = LimitedApi(brain, self._gate, self._mood, job.seed)
+            self.world.add(AgentPlan(agent_id, kind, settings), brain)
         self._ttl_s = min(ttls)
         self._look()
 
@@ -97,11 +98,6 @@ class Run:
         )
         curves = Curves(tuple(self.watch.moments), tuple(rates(decisions)), decisions) if job.curves else None
         return Result(job.scenario.name, job.policy, job.seed, found, curves)
-
-    def _behind_api(self, name: str, brain: Brain) -> Brain:
-        if not policies.asks_api(name):
-            return brain
-        return LimitedApi(brain, self._gate, self._mood, self._job.seed)
 
     def _mood(self) -> Tuple[float, float]:
         return self.story.now.api_failing, self.story.now.api_slowdown

@@ -7,6 +7,7 @@ import pytest
 
 from reasond.brains import claude as claude_module
 from reasond.brains.claude import MAX_STRAYS, RETRY_MODEL_S, ClaudeBrain
+from reasond.brains.prompts import LATEST
 from reasond.brains.redaction import Secrets
 from reasond.brains.transport import CallFailed
 from reasond.core.effects import Answer, Failure
@@ -83,7 +84,7 @@ def test_decide_answers_with_decision_tokens_and_cost():
         "process",
         "claude",
         SONNET_45,
-        "1",
+        LATEST,
     )
     assert (result.input_tokens, result.output_tokens) == (600, 150)
     assert result.cost_usd == pytest.approx(0.00405)

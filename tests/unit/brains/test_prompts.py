@@ -1,14 +1,18 @@
-"""Prompts version 1: the specification's frame and sentences to the letter."""
+"""Prompts: the specification's frame and sentences to the letter, in every version; texts of one's own."""
 
+import hashlib
 import json
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reasond.brains.prompts import MAX_BLOCK_CHARS, MAX_TEXT_CHARS, agent_type_of, quoted, render
+from reasond.brains.prompts import LATEST, MAX_BLOCK_CHARS, MAX_TEXT_CHARS, Wording, agent_type_of, quoted, render
 from reasond.brains.redaction import Redactor
+from reasond.core.contexts import Past
+from reasond.errors import SettingsError
 from tests.unit.brains.questions import handling, health, message, peer, rate
 
 
@@ -86,7 +90,7 @@ def test_unknown_depth_says_unknown_and_never_zero():
 
 
 def test_prompt_names_its_version():
-    assert render(rate()).version == "1"
+    assert render(rate()).version == LATEST
 
 
 def test_peers_cross_as_numbers_and_enums():
@@ -156,3 +160,59 @@ def test_redaction_comes_before_cutting():
 
 def test_agent_type_of_every_context():
     assert [agent_type_of(c) for c in (rate(), handling(), health())] == ["publisher", "consumer", "monitor"]
+
+
+VERSION_1 = ["28050ead5ba1", "f925e5bf9d2d", "c69921c76ef4"]
+PAST = (Past("slow_down", 31.5, helped=False, waiting_before=40, waiting_after=52),)
+
+
+@pytest.mark.parametrize("context", [rate(), handling(), health()], ids=["publisher", "consumer", "monitor"])
+def test_past_decisions_are_told_unless_switched_off_or_the_version_knows_none(context):
+    context = msgspec.structs.replace(context, past=PAST)
+    told, off, first = (
+        render(context, wording=wording) for wording in (Wording(), Wording(outcomes=False), Wording("1"))
+    )
+
+    facts = json.loads(told.text.split("Context:\n")[1].split("\n\nYour task:")[0])
+    assert facts["past"][0]["helped"] is False
+    assert '"past": [' not in off.text and off.version == told.version == "2"
+    assert "past" not in first.text and first.version == "1"
+
+
+def test_version_1_is_what_it_was():
+    """Decisions tagged with it were made by these texts; a digest shows that none of them was touched."""
+    texts = [render(context, wording=Wording("1")).text for context in (rate(), handling(), health())]
+
+    assert [hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts] == VERSION_1
+
+
+def own(tmp_path, **texts):
+    folder = tmp_path / "curt"
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / f"{name.replace('_', '.')}.txt").write_text(text)
+    return str(folder)
+
+
+def test_texts_of_ones_own_replace_the_shipped_ones_under_the_folders_name(tmp_path):
+    wording = Wording(own(tmp_path, publisher_rules="Be curt. At least {min_interval} s."))
+
+    prompt = render(rate(), wording=wording)
+
+    assert prompt.version == "curt"
+    assert "Be curt. At least 1 s." in prompt.text and "Should I adjust my publishing rate?" in prompt.text
+    assert render(handling(), wording=wording).text == render(handling()).text
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ({"publisher_rules": "{queue_depth}"}, "nothing fills {queue_depth}"),
+        ({"frame": "{context} {task} {rules}"}, "{answer} is missing"),
+        ({"consumer_answer": "{min_interval}"}, "nothing fills {min_interval}"),
+        ({}, "has none of"),
+    ],
+)
+def test_what_is_wrong_with_own_texts_is_said(tmp_path, texts, told):
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        Wording(own(tmp_path, **texts))

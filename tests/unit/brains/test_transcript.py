@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from reasond.brains.prompts import render
+from reasond.brains.prompts import LATEST, render
 from reasond.brains.redaction import Secrets
 from reasond.brains.transcript import MAX_WAITING_LINES, Transcript, line_of
 from reasond.core.effects import Answer, Failure
@@ -45,7 +45,7 @@ def test_line_holds_everything_about_a_decision():
         "consumer-1",
         "d-1",
         "m",
-        "1",
+        LATEST,
     )
     assert line["decision"] == {"action": "batch", "reasoning": "deep", "confidence": 0.8}
     assert (line["input_tokens"], line["output_tokens"], line["cost_usd"], line["latency_ms"]) == (

@@ -80,7 +80,7 @@ def test_a_setting_is_passed_on():
     [
         (["clam"], "did you mean calm"),
         (["--brain", "gpt"], "there is no brain 'gpt'"),
-        (["--compare", "rules,rules"], "different brains"),
+        (["--compare", "rules,rules"], "must differ"),
         (["--set", "NONSENSE=1"], "--set NONSENSE=1"),
         (["--brain", "replay:nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
     ],
@@ -89,6 +89,16 @@ def test_a_mistake_is_said(words, told):
     result = CliRunner().invoke(reasond, ["simulate", *words])
 
     assert isinstance(result.exception, InputError) and told in str(result.exception)
+
+
+def test_two_prompts_are_two_brains_to_compare():
+    words = ["--brain", "dry-run", "--prompt", "1", "--compare-prompt", "2", "--seeds", "1", "--json", "-"]
+
+    found = json.loads(run("calm", *SHORT, *words).stdout)
+
+    assert [one["brain"] for one in found["runs"]] == ["dry-run@1", "dry-run@2"]
+    # Version 2 tells more, so it takes more tokens.
+    assert found["runs"][0]["tokens"] < found["runs"][1]["tokens"]
 
 
 def test_claude_without_a_key_is_refused(monkeypatch):

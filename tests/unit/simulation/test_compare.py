@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from reasond.simulation import scenario as scenarios
-from reasond.simulation.batch import run_all
 from reasond.simulation.compare import MEASURES, compare, interval
 from reasond.simulation.run import Job, Result, simulate
 
@@ -95,13 +94,3 @@ def test_the_interval_misses_the_truth_about_as_often_as_it_says():
         missed += not low <= 1.0 <= high
 
     assert 2 <= missed <= 24
-
-
-def test_jobs_side_by_side_give_what_one_after_the_other_gives():
-    jobs = [Job(scenarios.find("calm"), "rules", seed, 300) for seed in (1, 2, 3)]
-    ended = []
-
-    together = run_all(jobs, 2, ended.append)
-
-    assert together == run_all(jobs, 1)
-    assert sorted(job.seed for job in ended) == [1, 2, 3]
