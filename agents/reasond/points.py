@@ -5,7 +5,7 @@ Sources: specification, "InfluxDB Schema for AI Metrics"; what is added stands b
 """
 
 from functools import lru_cache
-from typing import Any, Dict, Literal, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, FrozenSet, Literal, Mapping, Tuple, Union
 
 from msgspec import Struct
 
@@ -140,6 +140,11 @@ MEASUREMENTS: Dict[str, Measurement] = {
 """By name."""
 
 
+_TAGS: Dict[str, FrozenSet[str]] = {name: frozenset(measurement.tags) for name, measurement in MEASUREMENTS.items()}
+# A value is written in its field's declared type, never in the one Python happens to hold.
+_CASTS: Dict[FieldType, Callable[[Any], Scalar]] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
 class Stamper:
     """Makes rows whose timestamps are unique per series, so that no point silently replaces another.
 
@@ -152,23 +157,23 @@ class Stamper:
     def __init__(self) -> None:
         """Start with no series seen."""
         self.clock_steps = 0
-        self._last: Dict[Tuple[str, ...], int] = {}
+        self._last: Dict[Tuple[Any, ...], int] = {}
 
     def row(self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], wall_ns: int) -> Row:
         """Give a row of `measurement` at `wall_ns` or just after; fields that are None are left out.
 
         Raises KeyError for a measurement, tag or field that is not declared: a programming error.
         """
-        declared = MEASUREMENTS[measurement]
-        unknown = (set(tags) - set(declared.tags)) | (set(fields) - set(declared.fields))
-        if unknown:
+        types = MEASUREMENTS[measurement].fields
+        if not (tags.keys() <= _TAGS[measurement] and fields.keys() <= types.keys()):
+            unknown = (tags.keys() - _TAGS[measurement]) | (fields.keys() - types.keys())
             raise KeyError("{} has no {}".format(measurement, ", ".join(sorted(unknown))))
         kept = {tag: value for tag, value in tags.items() if value}
-        stamp = self._stamp((measurement, *sorted("{}={}".format(k, v) for k, v in kept.items())), wall_ns)
-        typed = {name: _typed(declared.fields[name], value) for name, value in fields.items() if value is not None}
+        stamp = self._stamp((measurement, *sorted(kept.items())), wall_ns)
+        typed = {name: _CASTS[types[name]](value) for name, value in fields.items() if value is not None}
         return Row(measurement=measurement, tags=kept, fields=typed, time_ns=stamp)
 
-    def _stamp(self, series: Tuple[str, ...], wall_ns: int) -> int:
+    def _stamp(self, series: Tuple[Any, ...], wall_ns: int) -> int:
         last = self._last.get(series)
         if last is not None and wall_ns <= last:
             if last - wall_ns > self._STEP_NS:
@@ -177,17 +182,6 @@ class Stamper:
                 wall_ns = last + 1
         self._last[series] = wall_ns
         return wall_ns
-
-
-def _typed(field_type: FieldType, value: Any) -> Scalar:
-    """Give the value in the declared type, never in the one Python happens to hold."""
-    if field_type == "int":
-        return int(value)
-    if field_type == "float":
-        return float(value)
-    if field_type == "bool":
-        return bool(value)
-    return str(value)
 
 
 def clean_tag(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reasond.content.places import Place, all_places, between, distance_km
+from reasond.content.places import Place, all_places, between, distance_km, nearest
 from reasond.content.source import Item
 from reasond.core.effects import Now
 from reasond.messages import Coordinates, Genre, Payload, Priority
@@ -213,9 +213,9 @@ class Generator:
 
     def _send(self, book: Book, start: Place, leaves: float, wall: float) -> None:
         """Let a book leave `start` for somewhere else, not before `wall`: its past is not to be rewritten."""
-        others = [place for place in self._places if place != start]
+        others: Sequence[Place] = [place for place in self._places if place != start]
         if self._rng.random() < NEAR_PART:
-            others = sorted(others, key=lambda place: _apart(start, place))[:NEAR_PLACES]
+            others = nearest(start, self._places, NEAR_PLACES)
         fit = [place for place in self._rng.sample(others, min(len(others), 12)) if _stays_south(start, place)]
         book.start, book.end = start, fit[0] if fit else others[0]
         far = _apart(book.start, book.end)

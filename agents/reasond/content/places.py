@@ -70,19 +70,37 @@ def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float
 
 def between(start: Place, end: Place, part: float) -> Tuple[float, float]:
     """Give the point (lat, lng in degrees) that lies `part` (0 to 1) of the way along the great circle."""
-    angle = distance_km(start.lat, start.lng, end.lat, end.lng) / EARTH_RADIUS_KM
+    angle, sin_angle, ends = _way(start, end)
     if angle < 1e-9 or part <= 0.0:
         return start.lat, start.lng
     if part >= 1.0:
         return end.lat, end.lng
-    weights = (math.sin((1 - part) * angle) / math.sin(angle), math.sin(part * angle) / math.sin(angle))
+    weights = (math.sin((1 - part) * angle) / sin_angle, math.sin(part * angle) / sin_angle)
     x = y = z = 0.0
-    for weight, place in zip(weights, (start, end)):
-        phi, theta = math.radians(place.lat), math.radians(place.lng)
-        x += weight * math.cos(phi) * math.cos(theta)
-        y += weight * math.cos(phi) * math.sin(theta)
-        z += weight * math.sin(phi)
+    for weight, (sin_phi, cos_phi, sin_theta, cos_theta) in zip(weights, ends):
+        x += weight * cos_phi * cos_theta
+        y += weight * cos_phi * sin_theta
+        z += weight * sin_phi
     return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
+@functools.lru_cache(maxsize=4096)
+def nearest(start: Place, places: Tuple[Place, ...], count: int) -> Tuple[Place, ...]:
+    """Give the places that lie nearest to another, without itself, nearest first."""
+    others = (place for place in places if place != start)
+    return tuple(sorted(others, key=lambda place: distance_km(start.lat, start.lng, place.lat, place.lng))[:count])
+
+
+# A book is looked for on the same way at every message about it.
+@functools.lru_cache(maxsize=4096)
+def _way(start: Place, end: Place) -> Tuple[float, float, Tuple[Tuple[float, float, float, float], ...]]:
+    """Give the angle between two places, its sine, and the sines and cosines of latitude and longitude of both."""
+    angle = distance_km(start.lat, start.lng, end.lat, end.lng) / EARTH_RADIUS_KM
+    ends = []
+    for place in (start, end):
+        phi, theta = math.radians(place.lat), math.radians(place.lng)
+        ends.append((math.sin(phi), math.cos(phi), math.sin(theta), math.cos(theta)))
+    return angle, math.sin(angle), tuple(ends)
 
 
 def _tables(directory: Path) -> Iterator[str]:

@@ -267,7 +267,7 @@ class MonitorCore:
             rows.append(_sample_row(self._stamper, self.agent_id, sample))
         oldest = now.wall_ns - int(self._settings.window_s * 1e9)
         known = [sample for sample in taken.values() if sample.depth is not None]
-        self._samples = tuple(s for s in self._samples if s.time_ns >= oldest) + tuple(known)
+        self._samples = (*[s for s in self._samples if s.time_ns >= oldest], *known)
         return [Rows(tuple(rows))]
 
     def _analysis_due(self, now: Now) -> Wake:

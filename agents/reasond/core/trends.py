@@ -4,6 +4,7 @@ Used by the publisher's core for its questions and by `core.outcome`; general en
 None is unknown, never 0.
 """
 
+import math
 import statistics
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -34,7 +35,7 @@ def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
         return None
     start = points[0][0]
     times = [(time_ns - start) / NS_PER_MINUTE for time_ns, _ in points]
-    mean_time, mean_depth = statistics.fmean(times), statistics.fmean(depth for _, depth in points)
+    mean_time, mean_depth = math.fsum(times) / len(times), math.fsum(depth for _, depth in points) / len(points)
     spread = sum((at - mean_time) ** 2 for at in times)
     if spread == 0:
         return None

@@ -57,6 +57,7 @@ class _Rate:
 
     def __init__(self) -> None:
         self._counts: Deque[List[float]] = deque()
+        self._total = 0
 
     def add(self, mono: float) -> None:
         second = float(int(mono))
@@ -64,15 +65,16 @@ class _Rate:
             self._counts[-1][1] += 1
         else:
             self._counts.append([second, 1])
+        self._total += 1
         self._trim(mono)
 
     def at(self, mono: float) -> float:
         self._trim(mono)
-        return sum(count for _, count in self._counts) / RATE_WINDOW_S
+        return self._total / RATE_WINDOW_S
 
     def _trim(self, mono: float) -> None:
         while self._counts and self._counts[0][0] <= mono - RATE_WINDOW_S:
-            self._counts.popleft()
+            self._total -= int(self._counts.popleft()[1])
 
 
 class _Consumer:

@@ -34,12 +34,14 @@ _MAX_INT = 2**63 - 1
 class _Series:
     """One tag set's points: times (UTC ns) rising, and the fields of each."""
 
-    __slots__ = ("fields", "tags", "times")
+    __slots__ = ("fields", "samples", "tags", "times")
 
     def __init__(self, tags: Dict[str, str]) -> None:
         self.tags = tags
         self.times: List[int] = []
         self.fields: List[Dict[str, Any]] = []
+        # Of `queue_metrics`: the samples as they are read, again and again; made once, at the first look.
+        self.samples: Dict[int, QueueSample] = {}
 
     def put(self, time_ns: int, fields: Dict[str, Any]) -> None:
         """Take the fields, which become the series' own."""
@@ -51,12 +53,20 @@ class _Series:
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
             self.fields[at].update(fields)
+            self.samples.pop(time_ns, None)
         else:
             times.insert(at, time_ns)
             self.fields.insert(at, fields)
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
+
+    def sample(self, time_ns: int, fields: Dict[str, Any]) -> QueueSample:
+        """Give a point of `queue_metrics` as a sample."""
+        sample = self.samples.get(time_ns)
+        if sample is None:
+            sample = self.samples[time_ns] = flux.queue_sample(time_ns, self.tags.get("queue", ""), fields)
+        return sample
 
     def last(self, field: str, start_ns: int, stop_ns: int) -> Optional[Tuple[int, Dict[str, Any]]]:
         """Give the latest point in [start, stop) that has the field."""
@@ -70,6 +80,8 @@ class _Series:
     def forget(self, before_ns: int) -> None:
         cut = bisect_left(self.times, before_ns)
         if cut >= _TRIM_POINTS:
+            for time_ns in self.times[:cut]:
+                self.samples.pop(time_ns, None)
             del self.times[:cut]
             del self.fields[:cut]
 
@@ -129,9 +141,10 @@ class EmbeddedStore:
             queue, agent_id = series.tags.get("queue", ""), series.tags.get("agent_id", "")
             begin = bisect_left(series.times, start_ns)
             for time_ns, fields in zip(series.times[begin:], series.between(start_ns, stop_ns)):
-                found.append((time_ns, queue, agent_id, fields))
-        found.sort(key=lambda entry: entry[:3])
-        return tuple(flux.queue_sample(time_ns, queue, fields) for time_ns, queue, _, fields in found)
+                found.append((time_ns, queue, agent_id, series.sample(time_ns, fields)))
+        # No two are of one time, queue and agent: the samples themselves are never compared.
+        found.sort()
+        return tuple(entry[3] for entry in found)
 
     def peers(self, agent_type: str, start_ns: int, stop_ns: int) -> Tuple[Peer, ...]:
         """Give each agent's latest rate decision in [start, stop), by agent id; age counts from stop."""

@@ -26,12 +26,16 @@ class VirtualClock:
         """Begin at monotonic 0.0 and the given UTC time."""
         self._start_wall_ns = start_wall_ns
         self._mono = 0.0
+        self._now = Now(0.0, start_wall_ns)
         self._order = itertools.count()
         self._heap: List[Tuple[float, int, VirtualTimer]] = []
 
     def now(self) -> Now:
         """Give the virtual time."""
-        return Now(mono=self._mono, wall_ns=self._start_wall_ns + int(self._mono * 1e9))
+        # Asked for many times at each time.
+        if self._now.mono != self._mono:
+            self._now = Now(self._mono, self._start_wall_ns + int(self._mono * 1e9))
+        return self._now
 
     def call_at(self, mono: float, function: Callable[[], None]) -> VirtualTimer:
         """Call `function` at virtual time `mono`, or next when that is past."""
