@@ -98,6 +98,7 @@ class Driver:
         self._timers: Dict[str, Timer] = {}
         self._carriers: Dict[type, Callable[[Any], None]] = {}
         self._shell: Optional[Shell] = None
+        self._detached = False
 
     def attach(self, shell: Shell) -> None:
         """Give the driver its shell."""
@@ -117,6 +118,10 @@ class Driver:
             Alarm: shell.alarm,
             Wake: self._wake,
         }
+
+    def detach(self) -> None:
+        """Let the core hear of nothing that still comes, as when its process was killed."""
+        self._detached = True
 
     def start(self) -> None:
         """Begin: the core's first timers and looks."""
@@ -167,6 +172,8 @@ class Driver:
         self._event("on_cut_off")
 
     def _event(self, name: str, *args: Any) -> None:
+        if self._detached:
+            return
         assert self._shell is not None, "attach a shell first"
         now = self._shell.now()
         effects = getattr(self.core, name)(now, *args)

@@ -5,6 +5,7 @@ None is unknown, never 0.
 """
 
 import math
+import operator
 import statistics
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -22,10 +23,14 @@ RATE_WINDOW_NS = 30 * 1_000_000_000
 NS_PER_MINUTE = 60 * 1_000_000_000
 
 
+_time_ns = operator.attrgetter("time_ns")
+
+
 def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
     """Give that queue's samples whose depth is known, oldest first."""
     mine = [sample for sample in samples if sample.queue == queue and sample.depth is not None]
-    return sorted(mine, key=lambda sample: sample.time_ns)
+    mine.sort(key=_time_ns)
+    return mine
 
 
 def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:

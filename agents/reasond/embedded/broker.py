@@ -21,6 +21,9 @@ RATE_WINDOW_S = 10.0
 """Rates are means over it; the real broker's statistics look back about as far."""
 
 
+_NAMES = tuple(queue.name for queue in topology.queues())
+
+
 class Stored(Struct, frozen=True):
     """A message as it lies in a queue or is handed to a consumer.
 
@@ -341,8 +344,7 @@ class EmbeddedBroker:
         if not self.up:
             raise BrokerUnavailable("the embedded broker is down")
         self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
-        names = [queue.name for queue in topology.queues() if queue.name in self._queues]
-        return tuple(self._sample(self._queues[name], at_ns) for name in names)
+        return tuple(self._sample(self._queues[name], at_ns) for name in _NAMES if name in self._queues)
 
     def ready_count(self, now: Now, queue: str) -> Optional[int]:
         """Give how many messages are ready in a queue, None when there is no such queue."""

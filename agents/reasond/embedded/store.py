@@ -34,14 +34,12 @@ _MAX_INT = 2**63 - 1
 class _Series:
     """One tag set's points: times (UTC ns) rising, and the fields of each."""
 
-    __slots__ = ("fields", "samples", "tags", "times")
+    __slots__ = ("fields", "tags", "times")
 
     def __init__(self, tags: Dict[str, str]) -> None:
         self.tags = tags
         self.times: List[int] = []
         self.fields: List[Dict[str, Any]] = []
-        # Of `queue_metrics`: the samples as they are read, again and again; made once, at the first look.
-        self.samples: Dict[int, QueueSample] = {}
 
     def put(self, time_ns: int, fields: Dict[str, Any]) -> None:
         """Take the fields, which become the series' own."""
@@ -53,20 +51,12 @@ class _Series:
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
             self.fields[at].update(fields)
-            self.samples.pop(time_ns, None)
         else:
             times.insert(at, time_ns)
             self.fields.insert(at, fields)
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
-
-    def sample(self, time_ns: int, fields: Dict[str, Any]) -> QueueSample:
-        """Give a point of `queue_metrics` as a sample."""
-        sample = self.samples.get(time_ns)
-        if sample is None:
-            sample = self.samples[time_ns] = flux.queue_sample(time_ns, self.tags.get("queue", ""), fields)
-        return sample
 
     def last(self, field: str, start_ns: int, stop_ns: int) -> Optional[Tuple[int, Dict[str, Any]]]:
         """Give the latest point in [start, stop) that has the field."""
@@ -80,10 +70,39 @@ class _Series:
     def forget(self, before_ns: int) -> None:
         cut = bisect_left(self.times, before_ns)
         if cut >= _TRIM_POINTS:
-            for time_ns in self.times[:cut]:
-                self.samples.pop(time_ns, None)
             del self.times[:cut]
             del self.fields[:cut]
+
+
+class _Samples:
+    """The points of `queue_metrics` of all series as they are read, again and again: in the order of their time."""
+
+    def __init__(self) -> None:
+        self._keys: List[Tuple[int, str, str]] = []
+        self._fields: List[Dict[str, Any]] = []
+        self._samples: List[QueueSample] = []
+
+    def put(self, time_ns: int, tags: Dict[str, str], fields: Dict[str, Any]) -> None:
+        """Take a point, or more fields of one that is there."""
+        queue = tags.get("queue", "")
+        key = (time_ns, queue, tags.get("agent_id", ""))
+        at = len(self._keys) if not self._keys or key > self._keys[-1] else bisect_left(self._keys, key)
+        if at < len(self._keys) and self._keys[at] == key:
+            self._fields[at] = {**self._fields[at], **fields}
+            self._samples[at] = flux.queue_sample(time_ns, queue, self._fields[at])
+            return
+        self._keys.insert(at, key)
+        self._fields.insert(at, fields)
+        self._samples.insert(at, flux.queue_sample(time_ns, queue, fields))
+
+    def between(self, start_ns: int, stop_ns: int) -> Tuple[QueueSample, ...]:
+        begin, end = (bisect_left(self._keys, (at_ns, "", "")) for at_ns in (start_ns, stop_ns))
+        return tuple(self._samples[begin:end])
+
+    def forget(self, before_ns: int) -> None:
+        cut = bisect_left(self._keys, (before_ns, "", ""))
+        if cut >= _TRIM_POINTS:
+            del self._keys[:cut], self._fields[:cut], self._samples[:cut]
 
 
 _Key = Tuple[Tuple[str, str], ...]
@@ -98,6 +117,7 @@ class EmbeddedStore:
         self._tables: Dict[str, Dict[_Key, _Series]] = {name: {} for name in MEASUREMENTS}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
+        self._samples = _Samples()
 
     def write(self, rows: Iterable[Row]) -> None:
         """Take points; one of known measurement, tags and time gets the new fields added or replaced.
@@ -108,6 +128,9 @@ class EmbeddedStore:
         for row in rows:
             fields = _stored(row)
             series = self._series(row)
+            if row.measurement == "queue_metrics":
+                self._samples.put(row.time_ns, series.tags, fields)
+                self._samples.forget(row.time_ns - self._retention_ns)
             series.put(row.time_ns, fields)
             if row.measurement not in LASTING:
                 series.forget(row.time_ns - self._retention_ns)
@@ -136,15 +159,7 @@ class EmbeddedStore:
 
     def queue_samples(self, start_ns: int, stop_ns: int) -> Tuple[QueueSample, ...]:
         """Give `queue_metrics` of all queues in [start, stop), oldest first."""
-        found = []
-        for series in self._tables["queue_metrics"].values():
-            queue, agent_id = series.tags.get("queue", ""), series.tags.get("agent_id", "")
-            begin = bisect_left(series.times, start_ns)
-            for time_ns, fields in zip(series.times[begin:], series.between(start_ns, stop_ns)):
-                found.append((time_ns, queue, agent_id, series.sample(time_ns, fields)))
-        # No two are of one time, queue and agent: the samples themselves are never compared.
-        found.sort()
-        return tuple(entry[3] for entry in found)
+        return self._samples.between(start_ns, stop_ns)
 
     def peers(self, agent_type: str, start_ns: int, stop_ns: int) -> Tuple[Peer, ...]:
         """Give each agent's latest rate decision in [start, stop), by agent id; age counts from stop."""

@@ -193,6 +193,8 @@ class SimulatedAgent:
     def die(self) -> None:
         """End at once: nothing that was under way is heard of again."""
         self._alive = False
+        self._work.clear()
+        self.driver.detach()
         self._embedded.abort()
 
     # The shell
@@ -202,8 +204,8 @@ class SimulatedAgent:
         return self._world.clock.now()
 
     def call_at(self, mono: float, function: Callable[[], None]) -> Any:
-        """Call `function` at virtual time `mono`, unless the process has ended by then."""
-        return self._world.clock.call_at(mono, lambda: function() if self._alive else None)
+        """Call `function` at virtual time `mono`."""
+        return self._world.clock.call_at(mono, function)
 
     def handle(self, effect: Handle) -> None:
         """Work as long as the simulated handler would, on as many threads as are set."""
@@ -262,6 +264,8 @@ class SimulatedAgent:
         self._take_work()
 
     def _heartbeat(self) -> None:
+        if not self._alive:
+            return
         now = self.now()
         status = self.core.status(now)
         fields: Dict[str, Any] = {"uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
