@@ -158,6 +158,7 @@ class Stamper:
         """Start with no series seen."""
         self.clock_steps = 0
         self._last: Dict[Tuple[Any, ...], int] = {}
+        self._kept: Dict[Tuple[Any, ...], Tuple[Dict[str, str], Tuple[Any, ...]]] = {}
 
     def row(self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], wall_ns: int) -> Row:
         """Give a row of `measurement` at `wall_ns` or just after; fields that are None are left out.
@@ -168,10 +169,19 @@ class Stamper:
         if not (tags.keys() <= _TAGS[measurement] and fields.keys() <= types.keys()):
             unknown = (tags.keys() - _TAGS[measurement]) | (fields.keys() - types.keys())
             raise KeyError("{} has no {}".format(measurement, ", ".join(sorted(unknown))))
-        kept = {tag: value for tag, value in tags.items() if value}
-        stamp = self._stamp((measurement, *sorted(kept.items())), wall_ns)
+        kept, series = self._series(measurement, tags)
+        stamp = self._stamp(series, wall_ns)
         typed = {name: _CASTS[types[name]](value) for name, value in fields.items() if value is not None}
         return Row(measurement=measurement, tags=kept, fields=typed, time_ns=stamp)
+
+    def _series(self, measurement: str, tags: Mapping[str, str]) -> Tuple[Dict[str, str], Tuple[Any, ...]]:
+        """Give the tags that aren't empty, and what names their series; both are the same for the same tags."""
+        given = (measurement, *tags.items())
+        found = self._kept.get(given)
+        if found is None:
+            kept = {tag: value for tag, value in tags.items() if value}
+            found = self._kept[given] = kept, (measurement, *sorted(kept.items()))
+        return found
 
     def _stamp(self, series: Tuple[Any, ...], wall_ns: int) -> int:
         last = self._last.get(series)

@@ -28,9 +28,18 @@ _time_ns = operator.attrgetter("time_ns")
 
 def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
     """Give that queue's samples whose depth is known, oldest first."""
-    mine = [sample for sample in samples if sample.queue == queue and sample.depth is not None]
-    mine.sort(key=_time_ns)
-    return mine
+    return by_queue(samples, (queue,))[queue]
+
+
+def by_queue(samples: Iterable[QueueSample], queues: Sequence[str]) -> Dict[str, List[QueueSample]]:
+    """Give each named queue's samples whose depth is known, oldest first."""
+    found: Dict[str, List[QueueSample]] = {queue: [] for queue in queues}
+    for sample in samples:
+        if sample.queue in found and sample.depth is not None:
+            found[sample.queue].append(sample)
+    for mine in found.values():
+        mine.sort(key=_time_ns)
+    return found
 
 
 def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
@@ -41,10 +50,11 @@ def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
     start = points[0][0]
     times = [(time_ns - start) / NS_PER_MINUTE for time_ns, _ in points]
     mean_time, mean_depth = math.fsum(times) / len(times), math.fsum(depth for _, depth in points) / len(points)
-    spread = sum((at - mean_time) ** 2 for at in times)
+    apart = [at - mean_time for at in times]
+    spread = sum([part**2 for part in apart])
     if spread == 0:
         return None
-    return sum((at - mean_time) * (depth - mean_depth) for at, (_, depth) in zip(times, points)) / spread
+    return sum([part * (depth - mean_depth) for part, (_, depth) in zip(apart, points)]) / spread
 
 
 def drain_time_s(
@@ -71,9 +81,11 @@ def drain_time_s(
     return depth / net_per_s
 
 
-def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
-    """Give what is known of one queue; depth and consumers are the newest, rates a mean of the recent ones."""
-    mine = of_queue(samples, queue)
+def facts(mine: Sequence[QueueSample]) -> QueueFacts:
+    """Give what is known of one queue by its samples, oldest first.
+
+    Depth and consumers are the newest, rates a mean of the recent ones.
+    """
     if not mine:
         return QueueFacts(depth=None)
     trend = trend_per_minute(mine)
@@ -90,7 +102,7 @@ def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
 
 def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUES) -> Dict[str, QueueFacts]:
     """Give the facts of each named queue; one without samples has unknown depth."""
-    return {queue: facts(samples, queue) for queue in queues}
+    return {queue: facts(mine) for queue, mine in by_queue(samples, queues).items()}
 
 
 def depths_line(depths: Mapping[str, Optional[int]]) -> str:

@@ -68,6 +68,8 @@ class _Series:
         return None
 
     def forget(self, before_ns: int) -> None:
+        if len(self.times) < _TRIM_POINTS:
+            return
         cut = bisect_left(self.times, before_ns)
         if cut >= _TRIM_POINTS:
             del self.times[:cut]
