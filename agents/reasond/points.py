@@ -49,8 +49,8 @@ MEASUREMENTS: Dict[str, Measurement] = {
         declare(
             "agent_reasoning",
             "One decision of an agent: what, why, at what cost, and later whether it helped.",
-            "agent_id agent_type action decision_type brain model prompt_version queue",
-            int="fictional_interval nonfictional_interval previous_fictional_interval "
+            "agent_id agent_type action decision_type brain model prompt_version queue arm",
+            int="block fictional_interval nonfictional_interval previous_fictional_interval "
             "previous_nonfictional_interval queue_depth_fictional queue_depth_nonfictional queue_depth_priority "
             "queue_depth_fictional_after queue_depth_nonfictional_after queue_depth_priority_after "
             "tokens_used input_tokens output_tokens",

@@ -10,6 +10,7 @@ import math
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar, get_type_hints
 
+from reasond import switchback
 from reasond.errors import SettingsError
 
 S = TypeVar("S")
@@ -219,6 +220,12 @@ class PublisherSettings:
     )
     ttl_s: int = _env("PUBLISHER_TTL_S", 30, "ttl_seconds of generated messages.", unit="s", ge=1, le=86400)
     window: int = _env("PUBLISHER_WINDOW", 200, "Most messages unconfirmed at a time.", unit="messages", ge=1, le=10000)
+    switchback: str = _env(
+        "REASOND_SWITCHBACK",
+        "",
+        "Experiment by blocks of time: treatment,control:minutes, such as claude,static:60m; empty: none.",
+        reloadable=True,
+    )
     confirm_timeout_s: float = _env(
         "PUBLISHER_CONFIRM_TIMEOUT_S", 30.0, "A confirm older than this means a new connection.", unit="s", ge=1, le=600
     )
@@ -440,28 +447,42 @@ def _unknown(environ: Mapping[str, str]) -> List[str]:
 
 def _crossed(settings: Settings, agent_section: Optional[str]) -> List[str]:
     """Check what only two settings together can get wrong."""
-    problems = []
-    publisher = settings.publisher
-    if publisher.min_interval_s > publisher.max_interval_s:
-        problems.append("PUBLISHER_MIN_INTERVAL_S is above PUBLISHER_MAX_INTERVAL_S")
-    for name in ("fictional", "nonfictional"):
-        value = getattr(publisher, name + "_interval_s")
-        if not publisher.min_interval_s <= value <= publisher.max_interval_s:
-            problems.append(
-                "PUBLISHER_{}_INTERVAL_S is outside PUBLISHER_MIN_INTERVAL_S and PUBLISHER_MAX_INTERVAL_S".format(
-                    name.upper()
-                )
-            )
-    if publisher.decision_deadline_s >= publisher.decision_period_s:
-        problems.append("PUBLISHER_DECISION_DEADLINE_S must be below PUBLISHER_DECISION_PERIOD_S")
+    problems = list(_publisher_problems(settings.publisher))
     if agent_section == "monitor" and settings.monitor.decision_deadline_s >= settings.monitor.period_s:
         problems.append("MONITOR_DECISION_DEADLINE_S must be below MONITOR_PERIOD_S")
+    if agent_section == "publisher":
+        problems.extend(_switchback_problems(settings))
     for pattern in settings.privacy.redact:
         try:
             re.compile(pattern)
         except re.error as err:
             problems.append("PROMPT_REDACT: {!r} is no regular expression: {}".format(pattern, err))
     return problems
+
+
+def _publisher_problems(publisher: PublisherSettings) -> Iterator[str]:
+    if publisher.min_interval_s > publisher.max_interval_s:
+        yield "PUBLISHER_MIN_INTERVAL_S is above PUBLISHER_MAX_INTERVAL_S"
+    for name in ("fictional", "nonfictional"):
+        value = getattr(publisher, name + "_interval_s")
+        if not publisher.min_interval_s <= value <= publisher.max_interval_s:
+            yield "PUBLISHER_{}_INTERVAL_S is outside PUBLISHER_MIN_INTERVAL_S and PUBLISHER_MAX_INTERVAL_S".format(
+                name.upper()
+            )
+    if publisher.decision_deadline_s >= publisher.decision_period_s:
+        yield "PUBLISHER_DECISION_DEADLINE_S must be below PUBLISHER_DECISION_PERIOD_S"
+
+
+def _switchback_problems(settings: Settings) -> Iterator[str]:
+    try:
+        plan = switchback.parse(settings.publisher.switchback)
+    except ValueError as err:
+        yield "REASOND_SWITCHBACK: {!r} {}".format(settings.publisher.switchback, err)
+        return
+    if plan is not None and plan.treatment != settings.brain.brain:
+        yield "REASOND_SWITCHBACK: its treatment is {}, but REASOND_BRAIN is {}".format(
+            plan.treatment, settings.brain.brain
+        )
 
 
 def _check_bounds(setting: Setting, value: Any) -> None:

@@ -94,6 +94,7 @@ class Control(Struct, frozen=True):
 
     `hold`: a publisher publishes nothing, a consumer takes nothing new. `shadow`: ask and record, don't act.
     The intervals (whole seconds) are set once, when `serial` changes. `stop_spending`: call no API.
+    `switchback` is a publisher's experiment in place of the setting's; "" ends one.
     """
 
     serial: int = 0
@@ -102,3 +103,4 @@ class Control(Struct, frozen=True):
     fictional_interval: Optional[int] = None
     nonfictional_interval: Optional[int] = None
     stop_spending: bool = False
+    switchback: Optional[str] = None

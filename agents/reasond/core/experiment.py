@@ -1,28 +1,20 @@
-"""Control by time: randomised blocks in which the model decides, or doesn't, and what the difference is.
+"""Control by time: what differs between the blocks in which the model decides and those in which it doesn't.
 
-Publishers share the queues, so one of them can't be another's control. Instead all of them change together: time is
-cut into blocks, two blocks make a pair, and chance says which of the pair is the model's (a switchback experiment).
-Which block it is follows from the plan and the clock alone, so that no agent has to be told by another.
-
-Each block begins with the default intervals, and its first third is cut, since what the one before left behind
-would count for this one. What still carries over pulls the effect towards 0: it is a lower bound. The unit is the
-block: samples within one are alike, and to count them one by one finds effects where there are none.
+Publishers share the queues, so one of them can't be another's control. Instead all of them change together, by the
+blocks of a switchback plan (`reasond.switchback`). Each block begins with the default intervals, and its first third
+is cut, since what the one before left behind would count for this one. What still carries over pulls the effect
+towards 0: it is a lower bound. The unit is the block: samples within one are alike, and to count them one by one
+finds effects where there are none.
 """
 
-import hashlib
 import itertools
 import math
-import re
 from typing import Dict, List, Literal, Optional, Protocol, Sequence, Tuple
 
 from msgspec import Struct
 
-CONTROLS = ("rules", "static")
-"""What may decide in the control blocks: the rules, or nobody (the rules then decide in shadow)."""
-TREATMENTS = ("claude", "dry-run", "rules")
-WASHOUT_PART = 1 / 3
-"""Of a block that is cut: 20 of 60 minutes, in which a queue of the length that a TTL allows has long drained."""
-LEAST_BLOCK_S, MOST_BLOCK_S = 600, 86400
+from reasond.switchback import WASHOUT_PART, Block, Switchback, block_at
+
 WHOLE_PART = 0.8
 """Of a block's samples, after the cut, that must be there for it to count."""
 LEAST_PAIRS = 6
@@ -30,7 +22,6 @@ LEAST_PAIRS = 6
 EXACT_PAIRS = 12
 RESAMPLES = 4000
 ALPHA = 0.05
-_TEXT = re.compile(r"([a-z-]+),([a-z-]+):([0-9]+)m(?::([0-9]+))?\Z")
 
 
 class Chance(Protocol):
@@ -39,26 +30,6 @@ class Chance(Protocol):
     def getrandbits(self, k: int, /) -> int:
         """Give `k` random bits."""
         ...
-
-
-class Switchback(Struct, frozen=True):
-    """The plan: who decides in the treatment's blocks and who in the control's, how long they are, and the seed."""
-
-    treatment: str
-    control: str
-    block_s: int
-    seed: int = 1
-
-
-class Block(Struct, frozen=True):
-    """A block of the plan: its number since 1970, whose it is, and when it begins, counts and ends (UTC ns)."""
-
-    number: int
-    arm: str
-    treated: bool
-    begin_ns: int
-    counts_ns: int
-    end_ns: int
 
 
 class Effect(Struct, frozen=True):
@@ -84,42 +55,6 @@ class Effect(Struct, frozen=True):
         if self.p > ALPHA:
             return "no measurable difference"
         return "less" if self.difference < 0 else "more"
-
-
-def parse(text: str) -> Optional[Switchback]:
-    """Read `TREATMENT,CONTROL:MINUTESm[:SEED]`, such as `claude,static:60m`; empty is no experiment.
-
-    Raises ValueError that says what is wrong.
-    """
-    if not text:
-        return None
-    match = _TEXT.match(text)
-    if match is None:
-        raise ValueError("must look like claude,static:60m (treatment, control, minutes of a block)")
-    treatment, control, minutes, seed = match.groups()
-    if treatment not in TREATMENTS or control not in CONTROLS or treatment == control:
-        raise ValueError(f"needs one of {', '.join(TREATMENTS)} against another of {', '.join(CONTROLS)}")
-    if not LEAST_BLOCK_S <= 60 * int(minutes) <= MOST_BLOCK_S:
-        raise ValueError(f"a block lasts {LEAST_BLOCK_S // 60} to {MOST_BLOCK_S // 60} minutes")
-    return Switchback(treatment, control, 60 * int(minutes), int(seed or 1))
-
-
-def block_at(plan: Switchback, wall_ns: int) -> Block:
-    """Give the block that a time (UTC ns) lies in."""
-    length_ns = plan.block_s * 10**9
-    number = wall_ns // length_ns
-    pair, second = divmod(number, 2)
-    digest = hashlib.blake2b(f"{plan.seed}:{pair}".encode(), digest_size=1).digest()
-    treated = bool((digest[0] + second) % 2)
-    begin = number * length_ns
-    return Block(
-        number=number,
-        arm=plan.treatment if treated else plan.control,
-        treated=treated,
-        begin_ns=begin,
-        counts_ns=begin + int(length_ns * WASHOUT_PART),
-        end_ns=begin + length_ns,
-    )
 
 
 def effect(

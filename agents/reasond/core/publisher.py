@@ -4,12 +4,13 @@ A pure state machine of the shape of `core.agent.AgentCore`. Source: specificati
 and not confirmed is kept by `core.outbox`, what was decided and not judged yet by `core.hindsight`.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from msgspec import Struct
 
-from reasond.core import hindsight, outbox, outcome, pacing, records, rules, trends
+from reasond.core import arms, hindsight, outbox, outcome, pacing, records, rules, trends
 from reasond.core.agent import Control, Status
+from reasond.core.arms import Arms
 from reasond.core.contexts import QueueFacts, RateContext
 from reasond.core.effects import (
     Amend,
@@ -49,6 +50,7 @@ LEAST_ANSWER_TIME_S = 1.0
 LATE_ANSWERS_KEPT = 8
 """Decisions whose late answer is still matched: at one every 30 s, four minutes' worth."""
 OPERATOR = "operator"
+EXPERIMENT = "experiment"
 """The `brain` tag of what the operator ordered."""
 AMQP_PRIORITIES: Dict[str, int] = {"low": 1, "normal": 5, "high": 9}
 """The AMQP basic property `priority` goes from 0 to 9; it changes nothing here, and tells other consumers."""
@@ -109,6 +111,7 @@ class PublisherCore:
         self._outbox = outbox.Outbox(settings.window, settings.confirm_timeout_s, rng)
         self._hindsight = hindsight.Hindsight(settings, state.get(hindsight.STATE_KEY))
         self._control = _restored(state.get(CONTROL_KEY))
+        self._arms = Arms(settings.switchback, self._control.switchback)
         self._reasoning = _rate_text("Default rate", self._intervals) + " No decision yet."
         self._question: Optional[_Question] = None
         self._late: Dict[str, Row] = {}
@@ -120,6 +123,11 @@ class PublisherCore:
         self._serial = 0
         self._saving = False
         self._unsaved: Optional[Any] = None
+        self._calls: Dict[str, Callable[[Now], List[Effect]]] = {
+            _DECIDE: self._decide,
+            hindsight.WAKE: self._hindsight.on_wake,
+            arms.WAKE: self._begin_block,
+        }
 
     def on_start(self, now: Now) -> List[Effect]:
         """Set both schedules and the decisions going, each at this instance's phase."""
@@ -128,10 +136,11 @@ class PublisherCore:
             schedule.last = now.mono + pacing.phase_s(instance, schedule.interval) - schedule.interval
         period = self._settings.decision_period_s
         first = pacing.first_mark_in_s(now.wall, period, pacing.phase_s(instance, period))
-        return self._armed(now, [*self._hindsight.on_start(now), Wake(_DECIDE, now.mono + first)])
+        effects = [*self._hindsight.on_start(now), Wake(_DECIDE, now.mono + first)]
+        return self._armed(now, [*effects, Wake(arms.WAKE, self._arms.next_at(now))])
 
     def on_wake(self, now: Now, name: str) -> List[Effect]:
-        """Take a timer: of a schedule, a decision, its deadline, the pause, a confirm, an outcome."""
+        """Take a timer: of a schedule, a decision, its deadline, the pause, a confirm, an outcome, a block."""
         if name.startswith(_PUBLISH):
             return self._armed(now, self._publish_due(now, name[len(_PUBLISH) :]))
         if name in (outbox.CONFIRM_WAKE, outbox.RETRY_WAKE):
@@ -139,14 +148,12 @@ class PublisherCore:
         if self._stopping:
             return []
         effects: List[Effect] = []
-        if name == _DECIDE:
-            effects = self._decide(now)
+        if name in self._calls:
+            effects = self._calls[name](now)
         elif name == _DEADLINE and self._question is not None:
             effects = self._overdue(now, self._question)
         elif name == _PAUSE and self._paused:
             effects = self._unpause(now)
-        elif name == hindsight.WAKE:
-            effects = self._hindsight.on_wake(now)
         return self._armed(now, effects)
 
     def on_view(self, now: Now, ref: str, view: Any) -> List[Effect]:
@@ -203,8 +210,11 @@ class PublisherCore:
             self._hindsight.spoil(now, outcome.HELD)
         if control.serial != before.serial:
             effects += self._order_intervals(now, control)
+        if self._arms.order(control.switchback):
+            effects += self._begin_block(now)
         if control != before:
-            state = {"serial": control.serial, "hold": control.hold, "shadow": control.shadow}
+            names = ("serial", "hold", "shadow", "switchback")
+            state = {name: getattr(control, name) for name in names}
             effects.append(Save(CONTROL_KEY, CONTROL_KEY, state))
         return self._armed(now, effects)
 
@@ -215,7 +225,7 @@ class PublisherCore:
         self._settings = section
         self._source.configure(section)
         bounds = self._bounds
-        effects: List[Effect] = []
+        effects: List[Effect] = self._begin_block(now) if self._arms.configure(section.switchback) else []
         for genre, schedule in self._schedules.items():
             held = bounds.hold(schedule.interval)
             if held != schedule.interval:
@@ -270,6 +280,10 @@ class PublisherCore:
     @property
     def _intervals(self) -> pacing.Intervals:
         return pacing.Intervals(self._schedules["fictional"].interval, self._schedules["non-fictional"].interval)
+
+    @property
+    def _defaults(self) -> pacing.Intervals:
+        return pacing.Intervals(self._settings.fictional_interval_s, self._settings.nonfictional_interval_s)
 
     @property
     def _bounds(self) -> pacing.Bounds:
@@ -388,6 +402,11 @@ class PublisherCore:
         left_s = self._settings.decision_deadline_s - (now.mono - question.began)
         if left_s < LEAST_ANSWER_TIME_S:
             return effects + self._overdue(now, question)
+        block = self._arms.block(now)
+        if block is not None and not block.treated:
+            # In the control's blocks nobody is asked; where nothing is to decide, the rules do in shadow.
+            answer = Answer(decision=rules.decide_rate(question.context), brain="rules")
+            return effects + self._finish(now, question, answer, acting=block.arm != "static")
         return [*effects, Ask(question.ask_id, question.context, left_s)]
 
     def _seen(self, view: Any) -> List[Effect]:
@@ -505,6 +524,25 @@ class PublisherCore:
             effects.append(Amend(Row(row.measurement, row.tags, paid, row.time_ns)))
         return [*effects, Say("notice", "late_answer", {"decision_id": ask_id, "cost_usd": answer.cost_usd})]
 
+    # The experiment
+
+    def _begin_block(self, now: Now) -> List[Effect]:
+        """Go back to the default rate, as every block begins with it, and when an experiment begins or ends."""
+        block = self._arms.block(now)
+        default, bounds = self._defaults, self._bounds
+        held = pacing.Intervals(bounds.hold(default.fictional), bounds.hold(default.nonfictional))
+        what = "No experiment" if block is None else f"Block {block.number} ({block.arm}) begins"
+        row = self._order_row(now, _direction(self._intervals, held), held, _rate_text(what, held), by=EXPERIMENT)
+        if self._question is not None:
+            self._question.overtaken = True
+        self._hindsight.spoil(now, outcome.BLOCK)
+        self._set_intervals(held, OPERATOR)
+        self._paused = False
+        self._reasoning = _rate_text("Default rate", held)
+        said: Dict[str, Any] = {} if block is None else {"block": block.number, "arm": block.arm}
+        effects: List[Effect] = [Rows((row,)), Say("notice", "block", said), Wake(_PAUSE, None)]
+        return [*effects, Wake(arms.WAKE, self._arms.next_at(now))]
+
     # The operator
 
     def _order_intervals(self, now: Now, control: Control) -> List[Effect]:
@@ -533,12 +571,31 @@ class PublisherCore:
         self, now: Now, action: str, intervals: pacing.Intervals, reasoning: str, adjustment: str = ""
     ) -> List[Effect]:
         """Record an order as a decision by the operator."""
-        answer = Answer(decision=RateDecision("continue", reasoning), brain=OPERATOR)
+        row = self._order_row(now, action, intervals, reasoning, adjustment)
+        self._last = f"last {action} by {OPERATOR}"
+        said = {
+            "action": action,
+            "fictional_s": intervals.fictional,
+            "nonfictional_s": intervals.nonfictional,
+        }
+        return [Rows((row,)), Say("notice", "operator", said)]
+
+    def _order_row(
+        self,
+        now: Now,
+        action: str,
+        intervals: pacing.Intervals,
+        reasoning: str,
+        adjustment: str = "",
+        by: str = OPERATOR,
+    ) -> Row:
+        """Give the point of a change that no brain decided."""
+        answer = Answer(decision=RateDecision("continue", reasoning), brain=by)
         current = self._intervals
         fields = dict(
             records.reasoning_fields(answer),
             reasoning=reasoning,
-            decision_id=f"{self.agent_id}-{now.wall_ns}-{OPERATOR}",
+            decision_id=f"{self.agent_id}-{now.wall_ns}-{by}",
             fictional_interval=intervals.fictional,
             nonfictional_interval=intervals.nonfictional,
             previous_fictional_interval=current.fictional,
@@ -549,14 +606,12 @@ class PublisherCore:
             outcome_missing=outcome.OPERATOR,
         )
         tags = records.reasoning_tags(self.agent_id, self.agent_type, action, answer)
-        self._last = f"last {action} by {OPERATOR}"
-        said = {
-            "action": action,
-            "fictional_s": intervals.fictional,
-            "nonfictional_s": intervals.nonfictional,
-        }
-        row = self._stamper.row("agent_reasoning", tags, fields, now.wall_ns)
-        return [Rows((row,)), Say("notice", "operator", said)]
+        return self._stamper.row("agent_reasoning", *self._exposed(now, tags, fields), now.wall_ns)
+
+    def _exposed(self, now: Now, tags: Dict[str, str], fields: Dict[str, Any]) -> Tuple[Dict[str, str], Dict[str, Any]]:
+        """Give a decision's tags and fields with the block of the experiment that it was taken in."""
+        block = self._arms.block(now)
+        return (tags, fields) if block is None else (dict(tags, arm=block.arm), dict(fields, block=block.number))
 
     # What is written about a decision
 
@@ -590,7 +645,7 @@ class PublisherCore:
         for queue in MAIN_QUEUES:
             fields[_DEPTH_FIELDS[queue]] = context.queues[queue].depth if queue in context.queues else None
         tags = records.reasoning_tags(self.agent_id, self.agent_type, disposed.action, answer)
-        return self._stamper.row("agent_reasoning", tags, fields, now.wall_ns)
+        return self._stamper.row("agent_reasoning", *self._exposed(now, tags, fields), now.wall_ns)
 
     def _paid_rows(self, now: Now, ask_id: str, answer: Union[Answer, Failure]) -> List[Row]:
         rows = records.api_call_rows(self._stamper, self.agent_id, self.agent_type, ask_id, answer.calls)
@@ -647,4 +702,10 @@ def _restored(state: Any) -> Control:
     """Give the orders as last seen; what can't be read counts as none."""
     if not isinstance(state, Mapping) or not isinstance(state.get("serial"), int):
         return Control()
-    return Control(serial=state["serial"], hold=state.get("hold") is True, shadow=state.get("shadow") is True)
+    order = state.get("switchback")
+    return Control(
+        serial=state["serial"],
+        hold=state.get("hold") is True,
+        shadow=state.get("shadow") is True,
+        switchback=order if isinstance(order, str) else None,
+    )

@@ -43,6 +43,11 @@ class Choice(Struct, frozen=True):
     forgetful: bool = False
 
     @property
+    def environment(self) -> Dict[str, str]:
+        """What the settings say of it."""
+        return {"REASOND_BRAIN": self.brain} if self.brain in BRAINS else {}
+
+    @property
     def asks_api(self) -> bool:
         """Whether it asks the API, or acts as if it did."""
         return self.brain not in ("rules", "static")

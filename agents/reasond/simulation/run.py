@@ -68,10 +68,11 @@ class Run:
         policy = policies.parse(job.policy)
         ttls = []
         for agent_id, kind in job.scenario.identities():
-            environ = dict(job.environ, **self._feed(agent_id, folder))
+            choice = policy.brains[kind]
+            environ = dict(choice.environment, **job.environ)
+            environ.update(self._feed(agent_id, folder))
             settings = job.scenario.agent(agent_id, kind, environ)
             ttls.append(settings.monitor.message_ttl_s)
-            choice = policy.brains[kind]
             brain = policies.make(choice, settings, kind, job.seed, desk)
             if choice.asks_api:
                 brain = LimitedApi(brain, self._gate, self._mood, job.seed)

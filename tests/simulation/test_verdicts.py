@@ -7,7 +7,7 @@ from reasond.simulation.batch import run_all
 from reasond.simulation.compare import compare
 from reasond.simulation.run import Job
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.simulation, pytest.mark.timeout(400)]
 
 SEEDS = range(1, 9)
 
