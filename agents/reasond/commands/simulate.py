@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -14,10 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from reasond import __version__
 from reasond.brains.factory import key_problem
 from reasond.brains.recorded import Purse
 from reasond.errors import InputError
 from reasond.paths import cache_directory
+from reasond.report.draw import page_html, require_plotly
+from reasond.report.files import write
+from reasond.report.simulated import Simulated, page
 from reasond.settings import all_settings, load
 from reasond.simulation import policy as policies
 from reasond.simulation import scenario as scenarios
@@ -54,6 +59,7 @@ WORD_STYLES = {"better": "green", "worse": "red", "different": "yellow"}
 @click.option("--json", "json_file", metavar="FILE", help="Write every figure as JSON (-: standard output).")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write the comparisons as Markdown (-: likewise).")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write one row a run as CSV (-: standard output).")
+@click.option("--report", "report_file", metavar="FILE", help="Write a page with curves, decisions and verdicts.")
 def simulate(
     scenario: Tuple[str, ...],
     listed: bool,
@@ -70,6 +76,7 @@ def simulate(
     json_file: Optional[str],
     markdown_file: Optional[str],
     csv_file: Optional[str],
+    report_file: Optional[str],
 ) -> None:
     """Run the agents in virtual time and tell how they did; an hour takes about a second.
 
@@ -93,18 +100,29 @@ def simulate(
       reasond simulate --hours 24 --brain rules
       reasond simulate rush-hour burst --compare rules,static --seeds 30
       reasond simulate rush-hour --compare claude,rules --seeds 5 --budget 2
+      reasond simulate rush-hour --compare rules,static --report rush-hour.html
       reasond simulate mine.toml --set PUBLISHER_TTL_S=60 --json result.json
     """
     if listed:
         _list()
         return
+    if report_file:
+        require_plotly()
     brains = _brains(brain, compared)
     chosen = [scenarios.find(name) for name in (scenarios.SHIPPED if every else scenario or ("calm",))]
     count = seeds or (COMPARED_SEEDS if compared else 1)
     spending = any(policies.spends(policy) for policy in brains)
     environ = dict(_key() if spending else {}, **_environment(settings))
     planned = [
-        Job(one, policy, number, 3600 * hours if hours else 60 * one.minutes, environ)
+        Job(
+            scenario=one,
+            policy=policy,
+            seed=number,
+            seconds=3600 * hours if hours else 60 * one.minutes,
+            environ=environ,
+            # A page shows one run of each brain: the others only take part in the figures.
+            curves=bool(report_file) and number == seed,
+        )
         for one in chosen
         for policy in brains
         for number in range(seed, seed + count)
@@ -122,6 +140,8 @@ def simulate(
         _write(markdown_file, markdown(comparisons))
     if csv_file:
         _write_csv(csv_file, results)
+    if report_file:
+        _write_report(Path(report_file), chosen, comparisons, results)
 
 
 def _list() -> None:
@@ -248,6 +268,17 @@ def _csv(file: Any, rows: Sequence[Dict[str, Any]]) -> None:
     writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _write_report(
+    path: Path, chosen: Sequence[Scenario], comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> None:
+    found = [
+        Simulated(one, comparison, tuple(r for r in results if r.scenario == one.name and r.curves is not None))
+        for one, comparison in zip(chosen, comparisons)
+    ]
+    write(path, page_html(page(found, __version__), time.time_ns()))
+    click.echo(f"the report: {path.absolute()}", err=True)
 
 
 def _write(target: str, text: str) -> None:
