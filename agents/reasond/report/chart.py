@@ -22,13 +22,16 @@ OTHERS = "others"
 KINDS = {"publisher": 0, "consumer": 1, "monitor": 2}
 BAND_LINES, BAND_PX, LETTER_PX = 2, 15, 6.2
 """Lines of phases' names above the first graph's title, the height of one, and the width of a letter."""
+SHADES = (0.18, 0.32)
 MS_NS = 1_000_000
+ZERO_MS, DAY_MS = 978_307_200_000, 86_400_000
+"""A first of January, UTC, that stands for the start; and a day."""
 HEADROOM = 1.08
 LEAST_TOP = 5.0
 TEXT, MUTED, GRID, BAND = "#1f2328", "#59636e", "#e4e7eb", "#f6d365"
 
 COLOURS: Dict[str, str] = {
-    "all three": "#8c959f",
+    "all three": "#59636e",
     "fictional": "#0969da",
     "non-fictional": "#1a7f64",
     "priority": "#a2387f",
@@ -102,7 +105,7 @@ def _layout(section: Section, graphs: Sequence[Graph], lanes: Sequence[str], pla
         "hoverlabel": {"bgcolor": "#ffffff", "align": "left", "font": {"color": TEXT, "size": 12}},
         "font": {"family": "Inter, Liberation Sans, Arial, sans-serif", "size": 12, "color": TEXT},
         "xaxis": _time_axis(section, f"y{len(plan.domains)}" if len(plan.domains) > 1 else "y"),
-        "shapes": [_shade(section, band) for band in section.bands],
+        "shapes": [_shade(section, band, place) for place, band in enumerate(section.bands)],
         "annotations": [*_titles(graphs, lanes, plan), *_band_names(section)],
     }
     for number, (graph, domain) in enumerate(zip(graphs, plan.domains), 1):
@@ -133,7 +136,7 @@ def _top(graph: Graph) -> float:
 
 
 def _time_axis(section: Section, anchor: str) -> Dict[str, Any]:
-    """Give the axis; times since the start are drawn as if the start were midnight."""
+    """Give the axis; times since the start are drawn as if that were midnight of a first day."""
     stop_ms = _ms(section, section.stop_ns)
     axis = {
         "type": "date",
@@ -147,13 +150,14 @@ def _time_axis(section: Section, anchor: str) -> Dict[str, Any]:
     }
     if section.from_zero:
         # A day later it would begin at 0:00 again: then the days are told too.
-        axis["tickformat"] = "%-H:%M" if stop_ms <= 24 * 3600_000 else "day %-j, %-H:%M"
+        axis["tickformat"] = "%-H:%M" if stop_ms - ZERO_MS <= DAY_MS else "day %-j, %-H:%M"
         axis["hoverformat"] = "%-H:%M:%S"
     return axis
 
 
 def _ms(section: Section, time_ns: int) -> int:
-    return (time_ns - section.start_ns if section.from_zero else time_ns) // MS_NS
+    """Give a time for the axis; a small number would not do, as Plotly reads 7099 as a year."""
+    return ZERO_MS + (time_ns - section.start_ns) // MS_NS if section.from_zero else time_ns // MS_NS
 
 
 def _titles(graphs: Sequence[Graph], lanes: Sequence[str], plan: _Plan) -> Iterator[Dict[str, Any]]:
@@ -172,7 +176,7 @@ def _titles(graphs: Sequence[Graph], lanes: Sequence[str], plan: _Plan) -> Itera
         }
 
 
-def _shade(section: Section, band: Band) -> Dict[str, Any]:
+def _shade(section: Section, band: Band, place: int) -> Dict[str, Any]:
     return {
         "type": "rect",
         "x0": _ms(section, band.start_ns),
@@ -182,7 +186,8 @@ def _shade(section: Section, band: Band) -> Dict[str, Any]:
         "y1": 1,
         "layer": "below",
         "fillcolor": BAND,
-        "opacity": 0.28,
+        # Neighbours are told apart by their shade.
+        "opacity": SHADES[place % len(SHADES)],
         "line": {"width": 0},
     }
 
@@ -224,7 +229,7 @@ def _line(section: Section, line: Line, place: int, number: int) -> Dict[str, An
         "yaxis": f"y{number}",
         "line": {
             "color": _colour(line, place),
-            "width": 1 if line.faint else 1.6,
+            "width": 1.2 if line.faint else 1.6,
             "shape": "hv" if line.step else "linear",
             "dash": "dot" if line.faint else "solid",
         },
@@ -305,16 +310,24 @@ def _safe(lines: Sequence[str]) -> str:
 
 
 def legend(section: Section) -> str:
-    """Give the lines' colours and the marks' symbols as HTML."""
-    items = []
+    """Give the lines' colours by graph, and the marks' symbols, as HTML."""
+    groups = []
     for graph in section.graphs:
+        items = []
         for place, line in enumerate(graph.lines):
             style = f"border-top: {'1px dotted' if line.faint else '2px solid'} {_colour(line, place)}"
-            items.append(f'<li><i style="{style}"></i>{html.escape(line.name)}</li>')
+            items.append(f'<i style="{style}"></i>{html.escape(line.name)}')
+        groups.append((graph.title.split(",")[0], items))
     seen = {one.action for one in section.marks}
+    marks = []
     for action in [*(known for known in ACTIONS if known in seen), *sorted(seen - set(ACTIONS))]:
         colour, symbol = ACTIONS.get(action, OTHER_ACTION)
-        items.append(f'<li><b style="color: {colour}">{LETTERS[symbol]}</b>{html.escape(action)}</li>')
+        marks.append(f'<b style="color: {colour}">{LETTERS[symbol]}</b>{html.escape(action)}')
     if any(not one.acted for one in section.marks):
-        items.append("<li>hollow: in shadow</li>")
-    return f"<ul class='legend'>{''.join(items)}</ul>"
+        marks.append("hollow: in shadow")
+    return "".join(_legend(name, items) for name, items in [*groups, ("Decisions", marks)] if items)
+
+
+def _legend(name: str, items: Sequence[str]) -> str:
+    entries = "".join(f"<li>{item}</li>" for item in items)
+    return f"<ul class='legend'><li class='of'>{html.escape(name)}</li>{entries}</ul>"

@@ -19,6 +19,8 @@ MAX_SHOWN, MAX_MARKS = 500, 1200
 """Decisions in the tables of one page, and marks on its curves."""
 MAX_TEXT_CHARS = 600
 """Of a reasoning; a page with 500 of this length grows by 300 kB."""
+MAX_TAG_CHARS = 40
+"""Ours are shorter; a stranger's must not push a table off the page."""
 OPERATOR = "operator"
 HELPED, DID_NOT_HELP = "helped", "did not help"
 WEIGHTS: Dict[str, int] = {
@@ -35,17 +37,16 @@ WEIGHTS: Dict[str, int] = {
 def decision(row: Row) -> Decision:
     """Give a point of `agent_reasoning` as a decision."""
     tags, fields = row.tags, row.fields
-    would_usd = fields.get("would_cost_usd", 0.0)
     return Decision(
         time_ns=row.time_ns,
-        agent_id=tags.get("agent_id", ""),
-        kind=tags.get("agent_type", ""),
-        action=tags.get("action", ""),
-        brain=tags.get("brain", ""),
+        agent_id=_cut(tags.get("agent_id", ""), MAX_TAG_CHARS),
+        kind=_cut(tags.get("agent_type", ""), MAX_TAG_CHARS),
+        action=_cut(tags.get("action", ""), MAX_TAG_CHARS),
+        brain=_cut(tags.get("brain", ""), MAX_TAG_CHARS),
         model=_named(tags.get("model", "")),
         prompt=_named(tags.get("prompt_version", "")),
-        queue=tags.get("queue", ""),
-        reasoning=_cut(fields.get("reasoning", "")),
+        queue=_cut(tags.get("queue", ""), MAX_TAG_CHARS),
+        reasoning=_cut(fields.get("reasoning", ""), MAX_TEXT_CHARS),
         before=(fields.get("previous_fictional_interval"), fields.get("previous_nonfictional_interval")),
         after=intervals_in_force(fields),
         acted=not in_shadow(fields),
@@ -56,7 +57,7 @@ def decision(row: Row) -> Decision:
         input_tokens=fields.get("input_tokens", 0),
         output_tokens=fields.get("output_tokens", 0),
         usd=fields.get("cost_usd", 0.0),
-        would_usd=would_usd,
+        would_usd=fields.get("would_cost_usd", 0.0),
     )
 
 
@@ -64,8 +65,8 @@ def _named(tag: str) -> str:
     return "" if tag == NONE else tag
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: chars - 1] + "…"
 
 
 def _outcome(fields: Dict[str, Any]) -> str:

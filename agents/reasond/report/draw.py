@@ -25,6 +25,9 @@ WORD_CLASSES = {
     "did not help": "bad",
     "no measurable difference": "dull",
 }
+SAME_AXES = " The axes are the same for all runs of a scenario."
+LONG_CHARS = 40
+"""A text of more than this may be broken anywhere, so that no table grows wider than the page."""
 
 
 def require_plotly() -> None:
@@ -102,7 +105,7 @@ def _section(section: Section, number: int) -> List[str]:
     return [
         f"<section><h3>{html.escape(section.title)}</h3>",
         f"<figure><div class='chart' data-figure='{number}'></div>",
-        f"{legend(section)}<figcaption>{marked}</figcaption></figure>",
+        f"{legend(section)}<figcaption>{marked}{SAME_AXES if section.from_zero else ''}</figcaption></figure>",
         _tables(section.tables),
         _decisions(section),
         "</section>",
@@ -131,7 +134,7 @@ def _kind(table: Table, place: int) -> str:
 
 
 def _cell(table: Table, place: int, text: str) -> str:
-    word = WORD_CLASSES.get(text)
+    word = WORD_CLASSES.get(text) or ("long" if len(text) > LONG_CHARS else "")
     kind = f" class='{word}'" if word else _kind(table, place)
     return f"<td{kind}>{html.escape(text)}</td>"
 

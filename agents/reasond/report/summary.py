@@ -61,8 +61,10 @@ def costs(spends: Mapping[str, Spend], hours: float) -> Table:
     """Give tokens and dollars by agent, their sum, and what that is an hour and a day."""
     would = any(spend.would_usd for spend in spends.values())
     heads = ("agent", "decisions", "tokens in", "tokens out", "cost", *(("would cost",) if would else ()))
-    rows = [_cost(name, spend, would) for name, spend in _few(spends)]
     whole = total(spends.values())
+    if not whole.usd and not whole.input_tokens + whole.output_tokens:
+        return Table("Cost", heads, (_cost("all", whole, would),), "No model was asked.")
+    rows = [_cost(name, spend, would) for name, spend in _few(spends)]
     rows.append(_cost("all", whole, would))
     for name, part in (("an hour", 1.0), ("projected a day", HOURS_A_DAY)):
         usd = [whole.usd, *([whole.would_usd] if would else [])]
@@ -129,7 +131,7 @@ def _list(text: Any) -> List[str]:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Give counts in words, the greatest first."""
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def who(tallies: Sequence[Tally]) -> Tuple[Tuple[str, str], ...]:
