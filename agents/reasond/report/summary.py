@@ -43,7 +43,9 @@ def outcomes(tally: Tally) -> Table:
     rows = []
     for (kind, action), found in sorted(tally.outcomes.items(), key=lambda item: (_place(item[0][0]), item[0][1])):
         missing = {
-            reason or "not yet": count for reason, count in found.items() if reason not in (HELPED, DID_NOT_HELP)
+            reason.replace("_", " ") or "not yet": count
+            for reason, count in found.items()
+            if reason not in (HELPED, DID_NOT_HELP)
         }
         rows.append((kind, action, *shares(found), counted(missing) if missing else ""))
     heads = ("kind", "action", "judged", "helped", "share", "not judged, and why")
@@ -131,7 +133,7 @@ def _list(text: Any) -> List[str]:
 
 def counted(counts: Mapping[str, int]) -> str:
     """Give counts in words, the greatest first."""
-    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def who(tallies: Sequence[Tally]) -> Tuple[Tuple[str, str], ...]:
