@@ -39,9 +39,9 @@ def find(name: str) -> Scenario:
     """Give the demonstration's own story, or the scenario of that name or path. Raises InputError."""
     if name != STORY:
         return scenarios.find(name)
-    data = pkgutil.get_data("reasond.simulation", f"scenarios/{STORY}{scenarios.SUFFIX}")
+    data = pkgutil.get_data("reasond.simulation", f"{STORY}{scenarios.SUFFIX}")
     if data is None:
-        raise FileNotFoundError(f"reasond.simulation has no scenario {STORY}")
+        raise FileNotFoundError(f"reasond.simulation has no {STORY}{scenarios.SUFFIX}")
     return scenarios.read(data, STORY)
 
 
