@@ -16,7 +16,15 @@ def write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=str(path.parent), delete=False) as file:
             file.write(text)
-        os.chmod(file.name, MODE)
-        os.replace(file.name, str(path))
+        _put(file.name, path)
     except OSError as err:
         raise InputError(f"can't write {path}: {err.strerror}") from err
+
+
+def _put(made: str, path: Path) -> None:
+    try:
+        os.chmod(made, MODE)
+        os.replace(made, str(path))
+    except OSError:
+        os.unlink(made)
+        raise
