@@ -13,7 +13,7 @@ from reasond.report.texts import hover_lines
 
 WIDTH = 980
 """px; fits a landscape page of A4 and of Letter without being scaled."""
-LEFT, RIGHT, TOP, BOTTOM = 84, 16, 52, 34
+LEFT, RIGHT, TOP, BOTTOM = 84, 16, 52, 46
 GRAPH_PX: Dict[int, Tuple[int, ...]] = {1: (260,), 2: (230, 120), 3: (200, 96, 150)}
 """Heights by how many graphs there are: the first says most."""
 GAP_PX, LANE_PX = 30, 17
@@ -22,6 +22,7 @@ OTHERS = "others"
 KINDS = {"publisher": 0, "consumer": 1, "monitor": 2}
 BAND_LINES, BAND_PX, LETTER_PX = 2, 15, 6.2
 """Lines of phases' names above the first graph's title, the height of one, and the width of a letter."""
+MARK_PX = 9
 SHADES = (0.18, 0.32)
 MS_NS = 1_000_000
 ZERO_MS, DAY_MS = 978_307_200_000, 86_400_000
@@ -248,13 +249,13 @@ def _marks_on(section: Section, graph: Graph, number: int) -> Iterator[Dict[str,
         return
     for action, places in _by_action(section.marks, lambda one: one.kind == "publisher").items():
         heights = [value_at(line, section.marks[place].time_ns) for place in places]
-        yield _marks(section, action, places, heights, number, 7)
+        yield _marks(section, action, places, heights, number)
 
 
 def _marks_in_lanes(section: Section, lanes: Sequence[str], number: int) -> Iterator[Dict[str, Any]]:
     for action, places in _by_action(section.marks, lambda one: True).items():
         heights = [_lane(section.marks[place], lanes) for place in places]
-        yield _marks(section, action, places, heights, number, 8)
+        yield _marks(section, action, places, heights, number)
 
 
 def _by_action(marks: Sequence[Decision], wanted: Callable[[Decision], bool]) -> Dict[str, List[int]]:
@@ -266,9 +267,7 @@ def _by_action(marks: Sequence[Decision], wanted: Callable[[Decision], bool]) ->
     return found
 
 
-def _marks(
-    section: Section, action: str, places: Sequence[int], heights: Sequence[Any], number: int, size_px: int
-) -> Dict[str, Any]:
+def _marks(section: Section, action: str, places: Sequence[int], heights: Sequence[Any], number: int) -> Dict[str, Any]:
     colour, symbol = ACTIONS.get(action, OTHER_ACTION)
     acted = [section.marks[place].acted for place in places]
     return {
@@ -280,7 +279,7 @@ def _marks(
         "yaxis": f"y{number}",
         "marker": {
             "color": colour,
-            "size": size_px,
+            "size": MARK_PX,
             "symbol": [symbol if one else f"{symbol}-open" for one in acted],
             "line": {"width": 0.8, "color": ["#ffffff" if one else colour for one in acted]},
         },

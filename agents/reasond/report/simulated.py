@@ -16,6 +16,7 @@ from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
 LEAST_SHOWN = 30
 """Decisions in the table, and marks, of each run on a page with many."""
+DRY_RUN = "dry-run"
 WINDOW_S = 60.0
 """The flow is counted over so long, or over a 240th of the run."""
 WINDOWS = 240
@@ -89,6 +90,7 @@ def _differences(comparison: Comparison, pair: Pair) -> Table:
     note = f"Means over {len(comparison.seeds)} seeds of {comparison.minutes:g} virtual minutes each."
     if len(comparison.seeds) < LEAST_SEEDS:
         note += f" Fewer than {LEAST_SEEDS} seeds give no interval."
+    note += _would(pair.policy + pair.baseline)
     return Table(f"{pair.policy} against {pair.baseline}", heads, tuple(rows), note, wide=True, words=(0, 1, 6))
 
 
@@ -98,7 +100,11 @@ def _figures(comparison: Comparison) -> Table:
     rows = tuple((measure.title, measure.unit, _shown(measure, means[measure.name])) for measure in MEASURES)
     seeds = len(comparison.seeds)
     note = f"{'One run' if seeds == 1 else f'Means over {seeds} seeds'} of {comparison.minutes:g} virtual minutes."
-    return Table("Figures", ("", "unit", policy), rows, note, words=(0, 1))
+    return Table("Figures", ("", "unit", policy), rows, note + _would(policy), words=(0, 1))
+
+
+def _would(policies: str) -> str:
+    return " A dry run's cost is what its tokens would have cost." if DRY_RUN in policies else ""
 
 
 def _shown(measure: Measure, value: float) -> str:
