@@ -14,6 +14,7 @@ PROGRAMS = {
     "rabbitmq": ("rabbitmq", "breakable_rabbitmq", "vhost"),
     "influxd": ("influxd", "breakable_influxd", "bucket", "history_store"),
     "grafana": ("grafana",),
+    "chromium": ("chromium",),
 }
 
 
@@ -79,6 +80,12 @@ def breakable_influxd() -> Iterator[Influxd]:
     """An InfluxDB of the module's own, for tests that kill, freeze or restart it."""
     with tempfile.TemporaryDirectory(prefix="reasond-test-") as folder:
         yield from _influxd(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser that draws pages without a screen."""
+    return provide.path_or_skip("chromium")
 
 
 @pytest.fixture

@@ -316,7 +316,7 @@ class InfluxReader:
         latest: Dict[str, Tuple[int, str, Dict[str, str]]] = {}
         for record in self.query(flux.PEERS, start=start_ns, stop=stop_ns, kind=agent_type):
             agent_id = record.get("agent_id", "")
-            found = (_time_ns(record["_time"]), record.get("action", ""), record)
+            found = (nanoseconds(record["_time"]), record.get("action", ""), record)
             if agent_id not in latest or found[:2] > latest[agent_id][:2]:
                 latest[agent_id] = found
         peers = []
@@ -499,7 +499,7 @@ def _samples(records: Sequence[Dict[str, str]]) -> Tuple[QueueSample, ...]:
         fields: Dict[str, Any] = {name: _int(record.get(name)) for name in flux.SAMPLE_INTS}
         fields.update((name, _float(record.get(name))) for name in flux.SAMPLE_FLOATS)
         fields["source"] = record.get("source")
-        sample = flux.queue_sample(_time_ns(record["_time"]), record.get("queue", ""), fields)
+        sample = flux.queue_sample(nanoseconds(record["_time"]), record.get("queue", ""), fields)
         found.append((sample.time_ns, sample.queue, record.get("agent_id", ""), sample))
     return tuple(entry[3] for entry in sorted(found, key=lambda entry: entry[:3]))
 
@@ -517,7 +517,7 @@ def _agents(health: Sequence[Dict[str, str]], boots: Sequence[Dict[str, str]], s
         AgentSeen(
             agent_id=who[0],
             agent_type=who[1],
-            age_s=(stop_ns - _time_ns(fields["up"]["_time"])) / 1e9,
+            age_s=(stop_ns - nanoseconds(fields["up"]["_time"])) / 1e9,
             degraded=fields.get("degraded", {}).get("_value") == "true",
             boots=counts.get(who, 1),
             state=fields.get("state", {}).get("_value", ""),
@@ -539,7 +539,7 @@ def _float(text: Optional[str]) -> Optional[float]:
     return float(text) if text else None
 
 
-def _time_ns(text: str) -> int:
+def nanoseconds(text: str) -> int:
     """Give an RFC 3339 UTC time in nanoseconds; datetime alone would cut the last three decimals."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     seconds = int(datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp())

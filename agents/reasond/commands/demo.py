@@ -1,4 +1,4 @@
-"""`reasond demo`: ten minutes of the system in one process, drawn in the terminal; no service, no key, no money."""
+"""`reasond demo`: a scenario in one process, drawn in the terminal and then as a page; no service, no key, no money."""
 
 import os
 import tempfile
@@ -13,11 +13,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from reasond.brains.base import Brain
-from reasond.brains.factory import make_brain
+from reasond import __version__
+from reasond.brains.recorded import Purse
 from reasond.errors import InputError
-from reasond.simulation.demo import Demonstration, Moment
-from reasond.simulation.world import AgentPlan
+from reasond.paths import cache_directory
+from reasond.report.draw import page_html, require_plotly
+from reasond.report.files import write
+from reasond.report.simulated import Simulated, page
+from reasond.simulation import policy as policies
+from reasond.simulation.compare import compare
+from reasond.simulation.demo import STORY, Demonstration, Moment, find
+from reasond.simulation.run import Job, Run
 from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
 FRAME_S = 0.25
@@ -26,9 +32,13 @@ PLAIN_EVERY_S = 30.0
 """System seconds between two lines where there is no terminal."""
 LAST_EVENTS = 8
 BAR_WIDTH = 40
+WHAT_WIDTH = 16
+CALM = "calm"
+REPORT_FILE = "reasond-demo.html"
 
 
 @click.command()
+@click.option("--scenario", default=STORY, show_default=True, metavar="NAME|FILE", help="As reasond simulate knows it.")
 @click.option(
     "--speed",
     type=click.FloatRange(min=0),
@@ -36,55 +46,81 @@ BAR_WIDTH = 40
     show_default=True,
     help="Times real time; 0: as fast as it goes.",
 )
-@click.option("--minutes", type=click.FloatRange(min=1, max=1440), default=10.0, show_default=True, help="System time.")
+@click.option("--minutes", type=click.FloatRange(min=1, max=1440), help="System time.  [default: the scenario's own]")
 @click.option(
     "--brain",
-    type=click.Choice(["dry-run", "rules", "static", "claude"]),
     default="dry-run",
     show_default=True,
-    help="Who decides; claude asks the real API and spends money.",
+    help="Who decides, as for reasond simulate; claude asks the real API and spends money.",
+)
+@click.option(
+    "--budget", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Dollars that claude may spend."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="One seed gives one run.")
-def demo(speed: float, minutes: float, brain: str, seed: int) -> None:
+@click.option("--report", "report_file", metavar="FILE", help="Where the page goes.  [default: the user's cache]")
+@click.option("--no-report", is_flag=True, help="Write no page.")
+def demo(
+    scenario: str,
+    speed: float,
+    minutes: Optional[float],
+    brain: str,
+    budget: float,
+    seed: int,
+    report_file: Optional[str],
+    no_report: bool,
+) -> None:
     """Watch seven agents steer a flow whose handlers grow slow in the middle.
 
     Three publishers, three consumers and a monitor run on an embedded broker and an embedded store, in virtual
-    time: the same code as the services run, without RabbitMQ, InfluxDB or an API key.
+    time: the same code as the services run, without RabbitMQ, InfluxDB or an API key. At the end a page is written
+    that shows the whole run, every decision with its reason, and its path is printed.
 
     \b
     Examples:
       reasond demo
       reasond demo --speed 30
+      reasond demo --scenario rush-hour --speed 60
       reasond demo --brain rules --seed 7
       ANTHROPIC_API_KEY=... reasond demo --brain claude
     """
+    if report_file:
+        require_plotly()
+    story = find(scenario)
+    job = Job(
+        scenario=story,
+        policy=brain,
+        seed=seed,
+        seconds=60 * (minutes or story.minutes),
+        environ=policies.api_environment([brain], os.environ),
+        curves=True,
+    )
     with tempfile.TemporaryDirectory(prefix="reasond-demo-") as scratch:
-        run = Demonstration(minutes, seed, lambda plan: _brain(plan, brain, Path(scratch)), _environment(brain))
+        desk = policies.Desk(cache_directory(os.environ) / "answers", Purse(budget)) if job.environ else None
+        run = Demonstration(Run(job, Path(scratch), desk), job.seconds)
         console = Console()
         if console.is_terminal:
             _draw(run, speed, console)
         else:
             _print(run, speed, console)
+        # Before the agents stop: their stopping is no part of the story.
+        result = run.run.result()
         run.world.stop()
         _summarize(run, console)
+    if not no_report:
+        found = Simulated(story, compare([result], [brain]), (result,))
+        _report(found, report_file or str(cache_directory(os.environ) / REPORT_FILE), console)
 
 
-def _brain(plan: AgentPlan, name: str, scratch: Path) -> Brain:
-    """Make the brain as the runtime would; dry-run unless Claude was asked for in so many words."""
-    state = scratch / plan.agent_id
-    state.mkdir(exist_ok=True)
-    return make_brain(plan.settings, plan.agent_type, state_dir=state, system_spend=lambda at_ns: (0.0, 0.0))
-
-
-def _environment(brain: str) -> Dict[str, str]:
-    """Choose the brain; of the process's own environment only what Claude needs is taken."""
-    chosen = {"REASOND_BRAIN": brain}
-    if brain == "claude":
-        if not os.environ.get("ANTHROPIC_API_KEY"):
-            raise InputError("--brain claude needs ANTHROPIC_API_KEY; without a key: reasond demo")
-        own = ("ANTHROPIC_", "CLAUDE_", "BUDGET_")
-        chosen.update({name: value for name, value in os.environ.items() if name.startswith(own)})
-    return chosen
+def _report(found: Simulated, target: str, console: Console) -> None:
+    """Write the page; without Plotly the demonstration was worth watching all the same."""
+    try:
+        text = page_html(page([found], __version__), time.time_ns())
+    except InputError as err:
+        console.print(f"no page: {err}", highlight=False, markup=False, soft_wrap=True)
+        return
+    path = Path(target)
+    write(path, text)
+    console.print(f"The whole run as a page: {path.absolute()}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _steps(run: Demonstration, speed: float, step_s: float) -> Any:
@@ -99,23 +135,25 @@ def _steps(run: Demonstration, speed: float, step_s: float) -> Any:
 
 def _print(run: Demonstration, speed: float, console: Console) -> None:
     console.print(
-        "{:>6}  {:<5} {:>27}  {:>5} {:>5}  {}".format(
-            "time", "load", "depth prio/fict/non-fict", "out", "in", "intervals (fictional/non-fictional, s)"
+        "{:>6}  {:<{}} {:>27}  {:>5} {:>5}  {}".format(
+            "time", "now", WHAT_WIDTH, "depth prio/fict/non-fict", "out", "in", "intervals (fictional/non-fictional, s)"
         )
     )
     for moment in _steps(run, speed, PLAIN_EVERY_S):
         depths = "/".join(_number(moment.depths[queue]) for queue in MAIN_QUEUES)
         intervals = "  ".join("{}={}/{}".format(agent[-1], *pair) for agent, pair in sorted(moment.intervals.items()))
         console.print(
-            "{:>6}  {:<5} {:>27}  {:>5} {:>5}  {}".format(
+            "{:>6}  {:<{}} {:>27}  {:>5} {:>5}  {}".format(
                 _clock(moment.at_s),
-                "SLOW" if moment.slow else "calm",
+                moment.what or CALM,
+                WHAT_WIDTH,
                 depths,
                 moment.published,
                 moment.consumed,
                 intervals,
             ),
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -128,7 +166,7 @@ def _draw(run: Demonstration, speed: float, console: Console) -> None:
 
 def _frame(run: Demonstration, moment: Moment) -> Group:
     head = Text("{} of {}   ".format(_clock(moment.at_s), _clock(run.length_s)))
-    head.append("handlers slow" if moment.slow else "calm", style="bold red" if moment.slow else "green")
+    head.append(moment.what or CALM, style="bold red" if moment.what else "green")
     head.append(
         "   published {}  consumed {}  would cost ${:.4f}".format(
             moment.published, moment.consumed, moment.would_cost_usd or moment.cost_usd

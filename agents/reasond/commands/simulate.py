@@ -3,6 +3,7 @@
 import csv
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -14,11 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from reasond.brains.factory import key_problem
+from reasond import __version__
 from reasond.brains.recorded import Purse
 from reasond.errors import InputError
 from reasond.paths import cache_directory
-from reasond.settings import all_settings, load
+from reasond.report.draw import page_html, require_plotly
+from reasond.report.files import write
+from reasond.report.simulated import Simulated, page
+from reasond.settings import all_settings
 from reasond.simulation import policy as policies
 from reasond.simulation import scenario as scenarios
 from reasond.simulation.batch import run_all
@@ -56,6 +60,7 @@ WORD_STYLES = {"better": "green", "worse": "red", "different": "yellow"}
 @click.option("--json", "json_file", metavar="FILE", help="Write every figure as JSON (-: standard output).")
 @click.option("--markdown", "markdown_file", metavar="FILE", help="Write the comparisons as Markdown (-: likewise).")
 @click.option("--csv", "csv_file", metavar="FILE", help="Write one row a run as CSV (-: standard output).")
+@click.option("--report", "report_file", metavar="FILE", help="Write a page with curves, decisions and verdicts.")
 def simulate(
     scenario: Tuple[str, ...],
     listed: bool,
@@ -74,6 +79,7 @@ def simulate(
     json_file: Optional[str],
     markdown_file: Optional[str],
     csv_file: Optional[str],
+    report_file: Optional[str],
 ) -> None:
     """Run the agents in virtual time and tell how they did; an hour takes about a second.
 
@@ -100,23 +106,34 @@ def simulate(
       reasond simulate rush-hour burst --compare rules,static --seeds 30
       reasond simulate rush-hour --compare claude,rules --seeds 5 --budget 2
       reasond simulate burst --brain claude --prompt 2 --compare-prompt my-prompts/
+      reasond simulate rush-hour --compare rules,static --report rush-hour.html
       reasond simulate mine.toml --set PUBLISHER_TTL_S=60 --json result.json
     """
     if listed:
         _list()
         return
+    if report_file:
+        require_plotly()
     brains = _brains(compared or brain, [one for one in (prompt, compare_prompt) if one])
     chosen = [scenarios.find(name) for name in (scenarios.SHIPPED if every else scenario or ("calm",))]
     count = seeds or (COMPARED_SEEDS if len(brains) > 1 else 1)
-    spending = any(policies.parse(policy).spends for policy in brains)
-    environ = dict(_key() if spending else {}, **_environment(settings))
+    api = policies.api_environment(brains, os.environ)
+    environ = dict(api, **_environment(settings))
     planned = [
-        Job(one, policy, number, 3600 * hours if hours else 60 * one.minutes, environ)
+        Job(
+            scenario=one,
+            policy=policy,
+            seed=number,
+            seconds=3600 * hours if hours else 60 * one.minutes,
+            environ=environ,
+            # A page shows one run of each brain: the others only take part in the figures.
+            curves=bool(report_file) and number == seed,
+        )
         for one in chosen
         for policy in brains
         for number in range(seed, seed + count)
     ]
-    desk = _desk(planned, jobs, budget, yes) if spending else None
+    desk = _desk(planned, jobs, budget, yes) if api else None
     results = _run(planned, jobs, desk)
     comparisons = [compare([r for r in results if r.scenario == one.name], brains) for one in chosen]
     # What is asked for on standard output stands there alone.
@@ -129,6 +146,8 @@ def simulate(
         _write(markdown_file, markdown(comparisons))
     if csv_file:
         _write_csv(csv_file, results)
+    if report_file:
+        _write_report(Path(report_file), chosen, comparisons, results)
 
 
 def _list() -> None:
@@ -158,15 +177,6 @@ def _environment(pairs: Sequence[str]) -> Dict[str, str]:
         if not equals or name not in known:
             raise InputError(f"--set {pair}: needs NAME=VALUE with a name of docs/settings.md")
         environ[name] = value
-    return environ
-
-
-def _key() -> Dict[str, str]:
-    """Give of the process's environment what the API needs. Raises InputError without a usable key."""
-    environ = {name: value for name, value in os.environ.items() if name.startswith(("ANTHROPIC_", "CLAUDE_"))}
-    missing = key_problem(load(environ))
-    if missing:
-        raise InputError(f"the brain claude needs a key: {missing}; dry-run needs none")
     return environ
 
 
@@ -257,6 +267,17 @@ def _csv(file: Any, rows: Sequence[Dict[str, Any]]) -> None:
     writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _write_report(
+    path: Path, chosen: Sequence[Scenario], comparisons: Sequence[Comparison], results: Sequence[Result]
+) -> None:
+    found = [
+        Simulated(one, comparison, tuple(r for r in results if r.scenario == one.name and r.curves is not None))
+        for one, comparison in zip(chosen, comparisons)
+    ]
+    write(path, page_html(page(found, __version__), time.time_ns()))
+    click.echo(f"the report: {path.absolute()}", err=True)
 
 
 def _write(target: str, text: str) -> None:

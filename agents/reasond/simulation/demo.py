@@ -1,38 +1,31 @@
-"""The demonstration's story: seven agents for ten minutes, whose handlers grow slow in the middle.
+"""A run as it is watched: what stands at each moment, and what it came to.
 
 Made for `reasond demo`, which draws it; the figures all come from the embedded broker and store.
 """
 
+import pkgutil
 from collections import Counter
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from msgspec import Struct
 
-from reasond.brains.base import Brain
 from reasond.core.effects import Now, Say
 from reasond.core.views import QueueSample
 from reasond.flux import intervals_in_force
-from reasond.simulation.world import AgentPlan, World, seven
+from reasond.simulation import scenario as scenarios
+from reasond.simulation.run import Run
+from reasond.simulation.scenario import Scenario
 from reasond.topology import DEAD_QUEUES, EXPIRED, MAIN_QUEUES
 
-SLOW_FROM, SLOW_TO = 0.3, 0.6
-"""Parts of the run between which the handlers are slow: before it is calm, after it the agents must find back."""
-SLOWDOWN = 8.0
-"""At 900 ms a message three consumers handle 3.3 messages/s; eight times slower is less than the 0.9 that come in."""
-ENVIRONMENT: Dict[str, str] = {
-    "CONSUMER_HANDLER_DURATION_MS": "900",
-    "CONSUMER_HANDLER_THREADS": "1",
-    "PUBLISHER_TTL_S": "60",
-}
-
-MakeBrain = Callable[[AgentPlan], Brain]
+STORY = "demo"
+"""The scenario that is played unless another is named; too short to be compared by, so it isn't among the shipped."""
 
 
 class Moment(Struct, frozen=True):
-    """What stands at one time of the run, for whoever draws it."""
+    """What stands at one time of the run, for whoever draws it; `what` is empty when all is ordinary."""
 
     at_s: float
-    slow: bool
+    what: str
     depths: Dict[str, Optional[int]]
     intervals: Dict[str, Tuple[int, int]]
     lines: Dict[str, str]
@@ -42,28 +35,30 @@ class Moment(Struct, frozen=True):
     would_cost_usd: float
 
 
+def find(name: str) -> Scenario:
+    """Give the demonstration's own story, or the scenario of that name or path. Raises InputError."""
+    if name != STORY:
+        return scenarios.find(name)
+    data = pkgutil.get_data("reasond.simulation", f"{STORY}{scenarios.SUFFIX}")
+    if data is None:
+        raise FileNotFoundError(f"reasond.simulation has no {STORY}{scenarios.SUFFIX}")
+    return scenarios.read(data, STORY)
+
+
 class Demonstration:
     """The run, moment by moment."""
 
-    def __init__(
-        self, minutes: float, seed: int, make_brain: MakeBrain, environ: Optional[Dict[str, str]] = None
-    ) -> None:
-        """Put the seven agents into a world of their own; `environ` adds settings."""
-        self.length_s = minutes * 60
-        self.world = World(seed)
+    def __init__(self, run: Run, length_s: float) -> None:
+        """Take a run that has not begun, and how long it is to last."""
+        self.length_s = length_s
+        self.run = run
+        self.world = run.world
         self.events: List[Tuple[Now, str, Say]] = []
         self.world.listen(lambda now, agent_id, effect: self.events.append((now, agent_id, effect)))
-        for plan in seven(dict(ENVIRONMENT, **(environ or {}))):
-            self.world.add(plan, make_brain(plan))
 
     def advance(self, to_s: float) -> Moment:
         """Let the system's time go on to `to_s` and tell what stands then."""
-        at_s = self.world.clock.now().mono
-        for edge, slowdown in ((SLOW_FROM * self.length_s, SLOWDOWN), (SLOW_TO * self.length_s, 1.0)):
-            if at_s < edge <= to_s:
-                self.world.run_until(edge)
-                self.world.handler_slowdown = slowdown
-        self.world.run_until(to_s)
+        self.run.advance(to_s)
         return self.moment()
 
     def moment(self) -> Moment:
@@ -73,11 +68,11 @@ class Demonstration:
         decisions = self.world.rows("agent_reasoning")
         return Moment(
             at_s=now.mono,
-            slow=self.world.handler_slowdown > 1,
+            what=self.run.story.what(),
             depths={queue: _depth(samples.get(queue)) for queue in MAIN_QUEUES + DEAD_QUEUES},
             intervals=_latest_intervals(decisions),
             lines={agent_id: agent.core.status(now).line for agent_id, agent in self.world.agents.items()},
-            published=self.world.published,
+            published=self.world.published + self.world.loaded,
             consumed=sum(self.world.consumed.values()),
             cost_usd=sum(row.fields.get("cost_usd", 0.0) for row in decisions),
             would_cost_usd=sum(row.fields.get("would_cost_usd", 0.0) for row in decisions),
@@ -95,7 +90,7 @@ class Demonstration:
             if "outcome_success" in row.fields or "outcome_missing" in row.fields
         )
         return {
-            "published": world.published,
+            "published": world.published + world.loaded,
             "consumed": dict(world.consumed),
             "expired": depths.get(EXPIRED, 0),
             "queued": sum(depths.get(queue, 0) for queue in MAIN_QUEUES),

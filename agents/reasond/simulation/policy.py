@@ -2,14 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, Iterable, Mapping, Optional, Tuple, Union
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reasond.brains.base import Brain, Question
 from reasond.brains.dry_run import DryRunBrain
-from reasond.brains.factory import make_claude, models_for, wording_of
+from reasond.brains.factory import key_problem, make_claude, models_for, wording_of
 from reasond.brains.recorded import Purse, Recording, Remembered, Replayed
 from reasond.brains.redaction import Redactor
 from reasond.brains.rules import RulesBrain
@@ -18,7 +18,7 @@ from reasond.core.contexts import RateContext
 from reasond.core.effects import Answer, Failure
 from reasond.decisions import AgentType
 from reasond.errors import InputError
-from reasond.settings import Settings
+from reasond.settings import Settings, load
 from reasond.simulation.scenario import KINDS
 
 BRAINS: Tuple[str, ...] = ("claude", "rules", "static", "dry-run")
@@ -81,6 +81,20 @@ def parse(text: str) -> Policy:
             raise InputError(f"policy {text!r}: {kind!r} must be one of {', '.join(KINDS)}, each at most once")
         brains[matching[0]] = _choice(brain, text)
     return Policy(text, {kind: brains.get(kind, Choice(OTHERWISE)) for kind in KINDS})
+
+
+def api_environment(texts: Iterable[str], environ: Mapping[str, str]) -> Dict[str, str]:
+    """Give of a process's environment what the API needs, where one of these policies asks it; else nothing.
+
+    Raises InputError where the key is missing or unusable.
+    """
+    if not any(parse(text).spends for text in texts):
+        return {}
+    chosen = {name: value for name, value in environ.items() if name.startswith(("ANTHROPIC_", "CLAUDE_"))}
+    missing = key_problem(load(chosen))
+    if missing:
+        raise InputError(f"the brain claude needs a key: {missing}; dry-run needs none")
+    return chosen
 
 
 def in_dry_run(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from reasond.simulation.measures import SAMPLE_S, Figures, Moment, Watch, figure
 from reasond.simulation.scenario import Scenario
 from reasond.simulation.story import Story
 from reasond.simulation.world import START_WALL_NS, AgentPlan, World
+from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
 STEP_S = 60.0
 """Virtual seconds between two words on the progress."""
@@ -38,11 +39,19 @@ class Job(Struct, frozen=True):
 
 
 class Curves(Struct, frozen=True):
-    """A run as it went: the looks at the queues, the rate the publishers set (UTC ns), and their decisions."""
+    """A run as it went: the looks at the queues, the rate the publishers set (UTC ns), and all decisions.
 
+    Each look also noted the depths of DEAD_QUEUES, and how many messages the main queues had got and got rid of by
+    acknowledgement. `health` are the monitor's points.
+    """
+
+    start_ns: int
     moments: Tuple[Moment, ...]
+    dead: Tuple[Tuple[int, ...], ...]
+    flow: Tuple[Tuple[int, int], ...]
     rates: Tuple[Tuple[int, float], ...]
     decisions: Tuple[Row, ...]
+    health: Tuple[Row, ...]
 
 
 class Result(Struct, frozen=True):
@@ -64,6 +73,8 @@ class Run:
         self.story = Story(job.scenario, self.world)
         self.watch = Watch(self.world.broker)
         self._job = job
+        self._dead: List[Tuple[int, ...]] = []
+        self._flow: List[Tuple[int, int]] = []
         self._gate = Gate(job.scenario.api.requests_per_minute)
         policy = policies.parse(job.policy)
         ttls = []
@@ -97,8 +108,19 @@ class Run:
             seconds=world.clock.now().mono,
             ttl_s=self._ttl_s,
         )
-        curves = Curves(tuple(self.watch.moments), tuple(rates(decisions)), decisions) if job.curves else None
+        curves = self._curves(decisions) if job.curves else None
         return Result(job.scenario.name, job.policy, job.seed, found, curves)
+
+    def _curves(self, decisions: Tuple[Row, ...]) -> Curves:
+        return Curves(
+            start_ns=self._job.start_wall_ns,
+            moments=tuple(self.watch.moments),
+            dead=tuple(self._dead),
+            flow=tuple(self._flow),
+            rates=tuple(rates(decisions)),
+            decisions=decisions,
+            health=self.world.rows("system_health"),
+        )
 
     def _mood(self) -> Tuple[float, float]:
         return self.story.now.api_failing, self.story.now.api_slowdown
@@ -116,6 +138,11 @@ class Run:
     def _look(self) -> None:
         now = self.world.clock.now()
         self.watch.look(now)
+        if self._job.curves:
+            broker = self.world.broker
+            self._dead.append(tuple(sum(broker.left(queue)) for queue in DEAD_QUEUES))
+            counters = [broker.counters(queue) for queue in MAIN_QUEUES]
+            self._flow.append((sum(one.published for one in counters), sum(one.acked for one in counters)))
         self.world.clock.call_at(now.mono + SAMPLE_S, self._look)
 
 

@@ -348,9 +348,9 @@ def test_tls_without_a_common_ground_names_the_setting(server: Scripted) -> None
 
 
 def test_times_keep_their_nanoseconds() -> None:
-    assert influxdb._time_ns("2026-01-31T15:51:00Z") == 1769874660000000000
-    assert influxdb._time_ns("2026-01-31T15:51:00.000000001Z") == 1769874660000000001
-    assert influxdb._time_ns("2026-01-31T15:51:00.5Z") == 1769874660500000000
+    assert influxdb.nanoseconds("2026-01-31T15:51:00Z") == 1769874660000000000
+    assert influxdb.nanoseconds("2026-01-31T15:51:00.000000001Z") == 1769874660000000001
+    assert influxdb.nanoseconds("2026-01-31T15:51:00.5Z") == 1769874660500000000
 
 
 def test_module_is_imported_without_the_client_library() -> None:
