@@ -107,3 +107,16 @@ def test_claude_without_a_key_is_refused(monkeypatch):
     result = CliRunner().invoke(reasond, ["simulate", "--brain", "claude"])
 
     assert isinstance(result.exception, InputError) and "needs a key" in str(result.exception)
+
+
+def test_a_report_shows_the_first_seed_of_each_brain(tmp_path):
+    target = tmp_path / "page.html"
+    words = ["calm", "burst", *SHORT, "--compare", "rules,static", "--seeds", "5", "--seed", "3"]
+    told = run(*words, "--report", str(target))
+
+    text = target.read_text(encoding="utf-8")
+    assert str(target) in told.output
+    assert "<h1>2 scenarios: rules against static</h1>" in text
+    assert text.count("<h3>rules, seed 3</h3>") == text.count("<h3>static, seed 3</h3>") == 2
+    assert "seed 4</h3>" not in text
+    assert "no measurable difference" in text
