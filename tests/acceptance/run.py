@@ -3,8 +3,9 @@
 import sys
 import time
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
+from tests.acceptance.boards import shown
 from tests.acceptance.criteria import Result, judge
 from tests.acceptance.system import Pace, System
 from tests.standin import StandIn
@@ -16,8 +17,13 @@ STATISTICS_MS = 5000
 """A broker's default: with a shorter interval its own rates read 0 between two samples, and agents decide on that."""
 
 
-def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> List[Result]:
-    """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge."""
+def run(
+    folder: Path, pace: Pace, policy: str, python: str = sys.executable, pictures: Optional[Path] = None
+) -> List[Result]:
+    """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge.
+
+    With `pictures` the boards are drawn into that folder.
+    """
     rabbitmq = RabbitMQ(provide.path_or_skip("rabbitmq"), folder / "rabbitmq", statistics_ms=STATISTICS_MS)
     influxd = Influxd(provide.path_or_skip("influxd"), folder / "influxd", onboard=False)
     with StandIn(policy=policy, log_file=str(folder / "standin.jsonl")) as api:
@@ -34,7 +40,9 @@ def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> 
             system.overload()
             _tell("recovery for {:g} s".format(pace.recovery_s))
             _pass(system, pace.recovery_s)
-            system.stop()
+            with shown(system, pictures) as show:
+                system.stop()
+                show()
             return judge(system)
         finally:
             system.close()
