@@ -60,8 +60,8 @@ def variables() -> list[Builder[dashboard.VariableModel]]:
 def _markers(panel_ids: list[int]) -> builders.AnnotationQuery:
     """Give the rate decisions by which an agent changed its action, as marks on these panels."""
     marks = builders.AnnotationQuery().name("Changes of action").datasource(DATA_SOURCE).enable(True)
-    # Half clear: curves are seen through them.
-    marks.icon_color("rgba(184, 119, 217, 0.5)").filter(builders.AnnotationPanelFilter().exclude(False).ids(panel_ids))
+    # Not quite opaque: curves are seen through them.
+    marks.icon_color("rgba(184, 119, 217, 0.7)").filter(builders.AnnotationPanelFilter().exclude(False).ids(panel_ids))
     # The SDK knows the target of Grafana's own annotations only.
     marks.build().target = FluxQuery("Anno", MARKERS)
     return marks

@@ -217,6 +217,7 @@ class Column:
 
     def properties(self) -> list[dashboard.DynamicConfigValue]:
         """Give the overrides that make it so."""
+        coloured = self.colours or self.limits
         made = {
             "displayName": self.title if self.title != self.field else None,
             "custom.width": self.width or None,
@@ -224,8 +225,9 @@ class Column:
             "unit": self.unit or None,
             "decimals": self.decimals,
             "mappings": self._mappings() if self.colours else None,
-            "thresholds": _steps(GREEN, self.limits).build() if self.limits else None,
-            "custom.cellOptions": {"type": "color-text"} if self.colours or self.limits else None,
+            # A word without a colour of its own is grey: by default it would be green, as if it were good.
+            "thresholds": _steps(GREEN if self.limits else GREY, self.limits).build() if coloured else None,
+            "custom.cellOptions": {"type": "color-text"} if coloured else None,
         }
         kept = {name: value for name, value in made.items() if value is not None}
         return [dashboard.DynamicConfigValue(id_val=name, value=value) for name, value in kept.items()]

@@ -8,7 +8,7 @@ from typing import Iterator, List, Tuple
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_COLOURS = 256
 # Squared distance of two colours that nobody tells apart in a line or a letter.
-ALIKE = 3 * 5**2
+ALIKE = 3 * 3**2
 # Of an image header: 8 bits a channel; then a colour is red, green and blue, or a place in the palette.
 EIGHT_BITS, RGB, PALETTE = 8, 2, 3
 

@@ -404,10 +404,13 @@ def test_store_task_is_unknown_to_the_agents_token_and_known_to_the_admin_s(
     environ = influx_environ(influxd, bucket, token, INFLUXDB_TOKEN_DIR=str(tmp_path))
 
     unknown = store_findings(environ)["downsampling task"]
+    (tmp_path / "admin.token").write_text("of another InfluxDB")
+    other = store_findings(environ)["downsampling task"]
     (tmp_path / "admin.token").write_text(influxd.token)
     known = store_findings(environ)["downsampling task"]
 
-    assert (unknown.state, unknown.found[:8]) == ("skipped", "unknown:")
+    assert (unknown.state, unknown.found[:30]) == ("skipped", "unknown: needs the admin token")
+    assert (other.state, other.found[:30]) == ("skipped", "unknown: InfluxDB doesn't know")
     assert (known.state, "not due yet" in known.found) == ("ok", True)
 
 

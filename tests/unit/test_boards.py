@@ -329,6 +329,14 @@ def test_series_and_columns_of_actions_are_coloured(panel):
         assert {action for action, _ in action_colours(panel)} == set(ACTIONS)
 
 
+@EACH_TABLE
+def test_word_without_a_colour_of_its_own_is_grey(panel):
+    for override in panel["fieldConfig"]["overrides"]:
+        properties = {one["id"]: one["value"] for one in override["properties"]}
+        if "mappings" in properties:
+            assert properties["thresholds"]["steps"] == [{"value": None, "color": GREY}]
+
+
 @EACH_PANEL
 def test_bars_begin_where_their_window_does(panel):
     custom = panel["fieldConfig"]["defaults"].get("custom", {})

@@ -234,12 +234,10 @@ def _buckets(influx: InfluxSettings) -> probes.Answer:
     return _ask(influx, "GET", "/api/v2/buckets", {"org": influx.org, "name": influx.bucket})
 
 
-def _tasks(influx: InfluxSettings) -> List[Dict[str, Any]]:
-    """Give the downsampling tasks that the token may see: none for one without that right, or not known."""
-    tasks: List[Dict[str, Any]] = (
-        _object(_ask(influx, "GET", "/api/v2/tasks", {"org": influx.org, "name": TASK_NAME})).get("tasks") or []
-    )
-    return tasks
+def _tasks(influx: InfluxSettings) -> Optional[List[Dict[str, Any]]]:
+    """Give the downsampling tasks that the token may see, None where InfluxDB refuses it."""
+    answer = _ask(influx, "GET", "/api/v2/tasks", {"org": influx.org, "name": TASK_NAME})
+    return None if answer.status >= 300 else list(_object(answer).get("tasks") or ())
 
 
 def _empty_write(influx: InfluxSettings) -> probes.Answer:

@@ -5,7 +5,7 @@ The agents' token may not read tasks. The admin's may: set-up leaves it on Influ
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from reasond.doctor.findings import Verdict, ok, skipped, warning
 from reasond.downsampling import TASK_NAME, WINDOW_S, parsed_time, task_flux
@@ -13,23 +13,28 @@ from reasond.downsampling import TASK_NAME, WINDOW_S, parsed_time, task_flux
 LATE_S = 6 * WINDOW_S
 """Seconds since the newest run: six runs in a row that InfluxDB didn't make are no hiccup."""
 _SET_UP = "on InfluxDB's host: systemctl restart influxdb-setup, or reasond setup-influxdb as root"
+_WAIT = "wait while influxdb-setup runs, which fills in the past; else " + _SET_UP
 _RUNS = "see its runs on InfluxDB's own pages (port 8086, user admin), under Tasks; then " + _SET_UP
 
 Task = Dict[str, Any]
 """One task as InfluxDB's API lists it."""
 
 
-def task_verdict(ask: Callable[[str], Sequence[Task]], token: str, token_dir: str, org: str, bucket: str) -> Verdict:
+def task_verdict(
+    ask: Callable[[str], Optional[Sequence[Task]]], token: str, token_dir: str, org: str, bucket: str
+) -> Verdict:
     """Tell how the task is, by the agents' `token` or else by the admin's in `token_dir`.
 
-    `ask` gives the tasks of that name that a token may see, which are none for a token without that right.
+    `ask` gives the tasks of that name that a token may see, which are none for a token without that right, and None
+    for a token that InfluxDB doesn't know.
     """
     listed = ask(token)
     if not listed:
         admin = _admin_token(token_dir)
-        if not admin:
-            return skipped(f"unknown: needs the admin token (root on InfluxDB's host: {token_dir}/admin.token)")
-        listed = ask(admin)
+        listed = ask(admin) if admin else None
+        if listed is None:
+            why = "InfluxDB doesn't know the admin token" if admin else "needs the admin token"
+            return skipped(f"unknown: {why} (root on InfluxDB's host: {token_dir}/admin.token)")
     named = [task for task in listed if task.get("name") == TASK_NAME]
     return judged(named, task_flux(org, bucket), time.time_ns())
 
@@ -48,7 +53,7 @@ def judged(tasks: List[Task], flux: str, now_ns: int) -> Verdict:
     if task.get("flux") != flux:
         return warning(f"{what} isn't the one that this release installs", _SET_UP)
     if task.get("status") != "active":
-        return warning("{} is inactive: {}".format(what, task.get("description", "")), _SET_UP)
+        return warning("{} is inactive: {}".format(what, task.get("description", "")), _WAIT)
     return _last_run(what, task, now_ns)
 
 

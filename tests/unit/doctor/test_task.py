@@ -83,6 +83,15 @@ def test_admin_s_token_is_used_where_the_agents_sees_no_task(tmp_path, tasks, te
     assert text in verdict({"admin": tasks}, tmp_path).found
 
 
+def test_admin_s_token_of_another_influxdb_leaves_it_unknown(tmp_path):
+    (tmp_path / "admin.token").write_text("stranger\n")
+
+    found = verdict({"stranger": None}, tmp_path)
+
+    assert found.state == "skipped"
+    assert found.found.startswith("unknown: InfluxDB doesn't know the admin token")
+
+
 def test_admin_s_token_is_left_alone_where_the_agents_will_do(tmp_path):
     (tmp_path / "admin.token").write_text("admin\n")
 
