@@ -43,8 +43,8 @@ test-faults: ## services and agents killed, frozen and filled up under load (abo
 test-hosts: ## bare systemd hosts made the running system by Ansible, as root (an hour or more)
 	@scripts/run-tests hosts
 
-acceptance: ## run the whole system for MINUTES=10 and judge it by its own records
-	@PYTHONPATH=. scripts/in-venv lint python -m tests.acceptance --minutes $(MINUTES)
+acceptance: ## run the whole system for MINUTES=10 and judge it by its own records (PICTURES=folder: draw the boards)
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.acceptance --minutes $(MINUTES) $(if $(PICTURES),--pictures $(PICTURES))
 
 bench-flow: ## measure how fast messages flow
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.flow

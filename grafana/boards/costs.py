@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from .frame import Panels, Row, board
 from .look import GREEN, ORANGE, RED, YELLOW
-from .panels import Column, Words, rows, series, tile
+from .panels import Column, Part, Words, rows, series, tile
 from .signals import cost, decisions, flow
 
 
@@ -47,8 +47,11 @@ def _budget() -> Panels:
         tile(
             "Projected daily spend",
             cost.PROJECTED,
-            Words("under the day's limit, 25 $ by default.", "beyond it the budget is spent before the day is over."),
-            limits=((20, YELLOW), (25, RED)),
+            Words("under 80 % of the day's limit.", "beyond 100 % the budget is spent before the day is over."),
+            parts=(
+                Part("projected", "projected", "currencyUSD", 2),
+                Part("of_limit", "of the day's limit", "percentunit", 0, GREEN, ((0.8, YELLOW), (1, RED))),
+            ),
             size=(6, 4),
             none="nothing spent",
         ),

@@ -48,7 +48,10 @@ def _decided() -> Panels:
         series(
             DEPTHS,
             [flow.DEPTHS],
-            Words("falls after a slow_down mark.", "depths that don't care about the marks: the decisions don't help."),
+            Words(
+                "falls after a slow_down mark; a mark is a publisher's change of action.",
+                "depths that don't care about the marks: the decisions don't help.",
+            ),
             size=(10, 9),
             points=240,
             shortest="5s",
@@ -81,6 +84,7 @@ def _quality() -> Panels:
             points=240,
             shortest="1m",
             bounds=(0, 1),
+            bridged_min=5,
         ),
         series(
             "Token usage by agent",
@@ -102,6 +106,7 @@ def _quality() -> Panels:
             points=180,
             shortest="1m",
             limits=((10000, YELLOW), (24000, RED)),
+            bridged_min=5,
         ),
     ]
 

@@ -43,8 +43,8 @@ def _rates() -> Panels:
                 Column("action", "action", width=100, colours=ACTION_COLOURS),
                 Column("intended", "intended", width=200),
                 Column("before", "waiting before", width=120),
-                Column("after", "waiting after", width=110, align="right"),
-                Column("change", "change", width=80, align="right"),
+                Column("after", "waiting after", width=110),
+                Column("change", "change", width=80),
                 Column("drain_before_s", "drain before", width=110, unit="s", decimals=1),
                 Column("drain_after_s", "drain after", width=100, unit="s", decimals=1),
                 Column("acted", "acted on", width=90),
@@ -55,7 +55,10 @@ def _rates() -> Panels:
         series(
             DEPTHS,
             [flow.DEPTHS],
-            Words("falls after slow_down and pause marks.", "rises on: the decisions come too late or do too little."),
+            Words(
+                "falls after slow_down and pause marks; a mark is a publisher's change of action.",
+                "rises on: the decisions come too late or do too little.",
+            ),
             size=(8, 8),
             points=240,
             shortest="5s",
@@ -71,6 +74,8 @@ def _rates() -> Panels:
             points=60,
             shortest="5m",
             bounds=(0, 1),
+            bridged_min=16,
+            dots=True,
         ),
         rows(
             "Success, acted on and in shadow",
@@ -110,13 +115,14 @@ def _anomalies() -> Panels:
             "Precision of the flags",
             effects.PRECISION,
             Words(
-                "over 0.8 each; without injected anomalies it is 0 and says nothing.",
-                "a flagged message is handled by nobody until somebody looks: false ones cost hands.",
+                "over 0.8 each.",
+                "a flagged message is handled by nobody until somebody looks: false ones cost hands. "
+                "No ground truth: nothing was injected, or nothing flagged.",
             ),
             base=RED,
             limits=((0.5, YELLOW), (0.8, GREEN)),
             size=(3, 11),
-            none="no flags",
+            none="no ground truth",
         ),
         tile(
             "Recall of the anomalies",

@@ -24,7 +24,7 @@ MINUTES = "minutes = float(v: int(v: every)) / 60000000000.0\n"
 TOTALS = (
     '  |> group(columns: [{by}])\n  |> aggregateWindow(every: every, fn: sum, timeSrc: "_start", createEmpty: {empty})'
 )
-# The first and the last window are cut off by the range: as a rate they would look like a fall.
+# The first and the last window are cut off by the range: both would look like a fall.
 WHOLE = (
     "  |> filter(fn: (r) => int(v: r._time) % int(v: every) == 0"
     " and int(v: r._time) + int(v: every) <= int(v: v.timeRangeStop))"
@@ -34,6 +34,8 @@ AGENT = "r.agent_id =~ /^${agent:regex}$/"
 QUEUE = "r.queue =~ /^${queue:regex}$/"
 ROUTED = "r.routing_key =~ /^${queue:regex}$/"
 ACTION = "r.action =~ /^${action:regex}$/"
+MAIN, DEAD_LETTERS = "r.queue !~ /^books[.]/", "r.queue =~ /^books[.]/"
+"""`books.` begins the names of the dead-letter queues only (reasond.topology)."""
 RATES = 'r.decision_type == "rate_adjustment"'
 """Conditions that the boards' variables, and nothing else, make."""
 
@@ -73,7 +75,7 @@ def windows(function: str, *, empty: bool = False) -> str:
 
 def either(raw: str, rolled: str, name: str = "data") -> str:
     """Give the assignment of `name` to the raw query, or over long ranges to that of the 5-minute series."""
-    return f"{PICK}{name} = if long then\n{_indented(rolled)}\nelse\n{_indented(raw)}\n"
+    return f"{PICK}{name} = if long then\n{indented(rolled)}\nelse\n{indented(raw)}\n"
 
 
 def totals(by: Sequence[str], *, empty: bool = False) -> str:
@@ -129,14 +131,33 @@ def quantiles(raw: str, rolled: str, by: str, part: float) -> str:
     return f"{both}data"
 
 
+def bars(query: str) -> str:
+    """Give a query of windows without those that the range cuts: each bar stands for a whole window."""
+    return f"{query}\n{WHOLE}"
+
+
+def lines(query: str) -> str:
+    """Give a query of windows, empty ones included, as lines: 0 where nothing was, cut-off windows left out."""
+    return f"{query}\n  |> fill(value: 0)\n{WHOLE}"
+
+
 def per_minute(query: str) -> str:
     """Give a query of sums as one of rates; windows without points are 0, cut-off ones are left out."""
-    counted_windows = query.replace(PICK, PICK + MINUTES, 1)
     rate = "  |> map(fn: (r) => ({r with _value: float(v: r._value) / minutes}))"
-    return f"{counted_windows}\n  |> fill(value: 0)\n{WHOLE}\n{rate}"
+    return f"{lines(query.replace(PICK, PICK + MINUTES, 1))}\n{rate}"
 
 
-def _indented(query: str) -> str:
+def gapped(by: str) -> str:
+    """Give the steps that make windows without a value null, by a tag: only there can a line end."""
+    return (
+        "  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
+        f'  |> group(columns: ["{by}"])\n'
+        f"{windows('mean', empty=True)}"
+    )
+
+
+def indented(query: str) -> str:
+    """Give a query that stands within another."""
     return "\n".join(f"  {line}" for line in query.splitlines())
 
 

@@ -58,9 +58,10 @@ def variables() -> list[Builder[dashboard.VariableModel]]:
 
 
 def _markers(panel_ids: list[int]) -> builders.AnnotationQuery:
-    """Give the rate decisions that changed something, as marks on these panels."""
-    marks = builders.AnnotationQuery().name("Rate decisions").datasource(DATA_SOURCE).enable(True)
-    marks.icon_color("#b877d9").filter(builders.AnnotationPanelFilter().exclude(False).ids(panel_ids))
+    """Give the rate decisions by which an agent changed its action, as marks on these panels."""
+    marks = builders.AnnotationQuery().name("Changes of action").datasource(DATA_SOURCE).enable(True)
+    # Not quite opaque: curves are seen through them.
+    marks.icon_color("rgba(184, 119, 217, 0.7)").filter(builders.AnnotationPanelFilter().exclude(False).ids(panel_ids))
     # The SDK knows the target of Grafana's own annotations only.
     marks.build().target = FluxQuery("Anno", MARKERS)
     return marks

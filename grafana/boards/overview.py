@@ -49,6 +49,7 @@ def _tiles() -> Panels:
             base=RED,
             limits=((1, YELLOW), (7, GREEN)),
             none="0",
+            none_colour=RED,
             size=(6, 4),
         ),
         tile(

@@ -15,6 +15,9 @@ from .target import Flux
 
 Threshold = tuple[float, str]
 """From this value on, this colour."""
+MINUTE_MS = 60_000
+LOWEST = -1_000_000.0
+"""Below any figure. Grafana gives what is missing the colour of the lowest step, as if it were minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,16 @@ def series(
     limits: Sequence[Threshold] = (),
     bounds: tuple[float | None, float | None] = (0, None),
     gaps: bool = False,
+    bridged_min: int = 0,
+    dots: bool = False,
     dashed: str = "",
     decimals: int | None = None,
 ) -> timeseries.Panel:
     """Give a time series panel of at most `points` windows, none shorter than `shortest`.
 
     `limits` are drawn as lines; `bounds` are the axis's, None for what the data has; `bars` are stacked.
-    With `gaps` a line ends where a window has no value; `dashed` is the letter of the query whose lines are so.
+    With `gaps` a line ends where a window has no value, with `bridged_min` where there is none for so many minutes;
+    `dots` stand on every value; `dashed` is the letter of the query whose lines are so.
     """
     panel = _common(timeseries.Panel(), title, signals, words, size)
     panel.unit(signals[0].unit).max_data_points(points)
@@ -102,9 +108,14 @@ def series(
     panel.thresholds_style(common_builders.GraphThresholdsStyleConfig().mode(style))
     if bars:
         panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+        # A window is named by its start.
+        panel.bar_alignment(common.BarAlignment.AFTER)
         panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     else:
-        panel.draw_style(common.GraphDrawStyle.LINE).fill_opacity(0).span_nulls(not gaps)
+        panel.draw_style(common.GraphDrawStyle.LINE).fill_opacity(0)
+        panel.span_nulls(bridged_min * MINUTE_MS if bridged_min else not gaps)
+        if dots:
+            panel.show_points(common.VisibilityMode.ALWAYS).point_size(3)
     panel.legend(
         common_builders.VizLegendOptions()
         .display_mode(common.LegendDisplayMode.LIST)
@@ -128,6 +139,24 @@ def _named(panel: Any, signals: Sequence[Signal]) -> None:
         panel.override_by_query(letter, [dashboard.DynamicConfigValue(id_val="displayName", value=signal.name)])
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of several figures of a tile: the query's name of it, how it is called, its unit and its colours."""
+
+    field: str
+    title: str
+    unit: str
+    decimals: int | None = None
+    base: str = GREY
+    limits: Sequence[Threshold] = ()
+
+    def properties(self) -> list[dashboard.DynamicConfigValue]:
+        """Give the overrides that make it so."""
+        thresholds = _steps(self.base, self.limits).build()
+        made = {"displayName": self.title, "unit": self.unit, "decimals": self.decimals, "thresholds": thresholds}
+        return [dashboard.DynamicConfigValue(id_val=name, value=value) for name, value in made.items()]
+
+
 def tile(
     title: str,
     signal: Signal,
@@ -138,18 +167,26 @@ def tile(
     texts: Mapping[str, str] | None = None,
     size: tuple[int, int] = (4, 4),
     none: str = "",
+    none_colour: str = GREY,
+    parts: Sequence[Part] = (),
 ) -> stat.Panel:
-    """Give a coloured tile of the newest figure; `texts` colours words instead, `none` stands for no data."""
+    """Give a coloured tile of the newest figure, or of its `parts`.
+
+    `texts` colours words instead, `none` stands for no data, in its own colour.
+    """
     panel = _common(stat.Panel(), title, [signal], words, size)
     if signal.unit == "currencyUSD":
         panel.decimals(2)
     panel.unit(signal.unit).color_mode(common.BigValueColorMode.BACKGROUND).graph_mode(common.BigValueGraphMode.NONE)
-    panel.thresholds(_steps(base if not texts else GREY, limits))
+    panel.thresholds(_steps(none_colour, () if texts or parts else ((LOWEST, base), *limits)))
     fields = "/.*/" if texts else ""
     panel.reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).fields(fields).values(False))
-    panel.text_mode(common.BigValueTextMode.VALUE if not _labelled(signal) else common.BigValueTextMode.VALUE_AND_NAME)
+    named = _labelled(signal) or parts
+    panel.text_mode(common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE)
     if _labelled(signal):
         panel.display_name(signal.name)
+    for part in parts:
+        panel.override_by_name(part.field, part.properties())
     if texts:
         options = {
             text: dashboard.ValueMappingResult(color=colour, text=text, index=index)
@@ -180,6 +217,7 @@ class Column:
 
     def properties(self) -> list[dashboard.DynamicConfigValue]:
         """Give the overrides that make it so."""
+        coloured = self.colours or self.limits
         made = {
             "displayName": self.title if self.title != self.field else None,
             "custom.width": self.width or None,
@@ -187,8 +225,9 @@ class Column:
             "unit": self.unit or None,
             "decimals": self.decimals,
             "mappings": self._mappings() if self.colours else None,
-            "thresholds": _steps(GREEN, self.limits).build() if self.limits else None,
-            "custom.cellOptions": {"type": "color-text"} if self.colours or self.limits else None,
+            # A word without a colour of its own is grey: by default it would be green, as if it were good.
+            "thresholds": _steps(GREEN if self.limits else GREY, self.limits).build() if coloured else None,
+            "custom.cellOptions": {"type": "color-text"} if coloured else None,
         }
         kept = {name: value for name, value in made.items() if value is not None}
         return [dashboard.DynamicConfigValue(id_val=name, value=value) for name, value in kept.items()]

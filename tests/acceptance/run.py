@@ -4,8 +4,9 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
+from tests.acceptance.boards import shown
 from tests.acceptance.criteria import Result, judge
 from tests.acceptance.system import Pace, System
 from tests.standin import StandIn
@@ -17,14 +18,21 @@ STATISTICS_MS = 5000
 """A broker's default: with a shorter interval its own rates read 0 between two samples, and agents decide on that."""
 
 
-def run(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> List[Result]:
-    """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge."""
-    with finished(folder, pace, policy, python) as system:
+def run(
+    folder: Path, pace: Pace, policy: str, python: str = sys.executable, pictures: Optional[Path] = None
+) -> List[Result]:
+    """Start everything in `folder`, go through calm, overload and recovery, stop the agents, judge.
+
+    With `pictures` the boards are drawn into that folder.
+    """
+    with finished(folder, pace, policy, python, pictures) as system:
         return judge(system)
 
 
 @contextlib.contextmanager
-def finished(folder: Path, pace: Pace, policy: str, python: str = sys.executable) -> Iterator[System]:
+def finished(
+    folder: Path, pace: Pace, policy: str, python: str = sys.executable, pictures: Optional[Path] = None
+) -> Iterator[System]:
     """Give a system that has gone through calm, overload and recovery; its agents have ended, its services are up."""
     rabbitmq = RabbitMQ(provide.path_or_skip("rabbitmq"), folder / "rabbitmq", statistics_ms=STATISTICS_MS)
     influxd = Influxd(provide.path_or_skip("influxd"), folder / "influxd", onboard=False)
@@ -42,7 +50,9 @@ def finished(folder: Path, pace: Pace, policy: str, python: str = sys.executable
             system.overload()
             _tell("recovery for {:g} s".format(pace.recovery_s))
             _pass(system, pace.recovery_s)
-            system.stop()
+            with shown(system, pictures) as show:
+                system.stop()
+                show()
             yield system
         finally:
             system.close()

@@ -12,25 +12,34 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Set
 
 import pytest
 
-from tests.testbed.boards import Asked, Column, all_asked
+from tests.testbed.boards import Asked, Column, Frame, all_asked
 from tests.testbed.grafana import Grafana
 from tests.testbed.history import HOUR_NS, HistoryStore, history
 
 # The first test also waits for the day to be written and for both services.
 pytestmark = pytest.mark.timeout(300)
 COUNTED = (
-    "agent_reasoning", "api_calls", "consumer_metrics", "flags", "injected_anomalies", "publisher_metrics",
+    "agent_reasoning", "api_calls", "budget", "consumer_metrics", "flags", "injected_anomalies", "publisher_metrics",
+    "queue_metrics", "system_health",
 )  # fmt: skip
 # InfluxDB manual, "Line protocol": a comma, an equals sign or a space in a key or a tag has a backslash before it.
 NAME = r"((?:[^,= \\]|\\.)+)"
 TAG = re.compile(f",{NAME}={NAME}")
 FIELD = re.compile(f'[ ,]{NAME}=("(?:[^"\\\\]|\\\\.)*"|[^, ]+)')
 HEAD = re.compile(r"(?:[^ \\]|\\.)+")
-HOUR_MS, MINUTE_MS = 3_600_000, 60_000
+DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
+# Ranges beyond this read the 5-minute series.
+RAW_HOURS, SERIES_MS = 3, 5 * MINUTE_MS
 # Series of 5 minutes are made of what is this old at least.
 SETTLED_NS = 10 * 60 * 10**9
 # So long before the last whole hour there is nothing else.
 MADE_UP_MS = 48 * HOUR_MS
+# And as long before that there are flags alone.
+UNKNOWN_MS = 72 * HOUR_MS
+# Fewer messages in each main queue need no time to speak of.
+FEW = 5
+MOVES = ("pause", "slow_down", "speed_up")
+TABLE_ROWS, MARKS = 500, 100
 # A digest of compression 1000, Flux's default, joins two of n values only where n * sin(pi / 2000) is 2 or more: from
 # n = 1274 on. Below that its median is the values' own: the one in the middle, or the mean of the two that are.
 EXACT_VALUES = 1274
@@ -69,7 +78,13 @@ class Day(NamedTuple):
 
     def of(self, measurement: str, field: str, span: Span, chosen: Chosen = UNCHOSEN) -> List[Point]:
         """Give the points of a range that have the field, and one of the chosen values of each tag."""
-        start_ms, stop_ms = self.range_ms(span)
+        return self.between(measurement, field, self.range_ms(span), chosen)
+
+    def between(
+        self, measurement: str, field: str, range_ms: Tuple[int, int], chosen: Chosen = UNCHOSEN
+    ) -> List[Point]:
+        """Give those of a range in ms."""
+        start_ms, stop_ms = range_ms
         return [
             point
             for point in self.points[measurement]
@@ -77,6 +92,19 @@ class Day(NamedTuple):
             and field in point.fields
             and all(point.tags.get(tag) in values for tag, values in chosen.items())
         ]
+
+
+def window_ms(asked: Asked, span: Span) -> int:
+    """Give how long a panel's windows are over a range."""
+    every_ms = asked.interval_ms(span.hours * HOUR_MS)
+    return every_ms if span.hours <= RAW_HOURS else max(every_ms, SERIES_MS)
+
+
+def whole_ms(day: Day, asked: Asked, span: Span) -> Tuple[int, int]:
+    """Give the part of a range that begins with its first whole window and ends with its last."""
+    start_ms, stop_ms = day.range_ms(span)
+    every_ms = window_ms(asked, span)
+    return -(-start_ms // every_ms) * every_ms, stop_ms // every_ms * every_ms
 
 
 def plain(text: str) -> str:
@@ -129,6 +157,11 @@ def anomalies(hour_ms: int) -> List[str]:
         *(
             f'flags,agent_id=c,by={by},cause=c,queue=q message_id="made-up-{number}" {at(hour_ms, minutes)}'
             for by, number, minutes in flags
+        ),
+        *(
+            f'flags,agent_id=c,by=ai,cause=c,queue=q message_id="unknown-{minutes}" '
+            f"{at(hour_ms + MADE_UP_MS - UNKNOWN_MS, -minutes)}"
+            for minutes in (40, 20)
         ),
     ]
 
@@ -199,6 +232,17 @@ def series(answer: Sequence[Column], tag: str) -> Dict[str, List[Any]]:
     return dict(found)
 
 
+def by_time(frames: Iterable[Frame], tag: str) -> Dict[Tuple[str, int], Any]:
+    """Give each value that is there by its series' tag and its time (ms)."""
+    return {
+        (column.labels[tag], at_ms): found
+        for frame in frames
+        for column in frame.of_type("number")
+        for at_ms, found in zip(frame.of_type("time")[0].values, column.values)
+        if found is not None
+    }
+
+
 def sums(answer: Sequence[Column], tag: str) -> Dict[str, float]:
     return {name: sum(values) for name, values in series(answer, tag).items()}
 
@@ -247,9 +291,9 @@ def test_amendment_of_a_point_adds_to_it_and_wins() -> None:
 @pytest.mark.parametrize("span", ANY)
 @pytest.mark.parametrize("chosen, tags", CHOSEN)
 def test_decisions_over_time_add_up(grafana: Grafana, day: Day, span: Span, chosen: Chosen, tags: Chosen) -> None:
-    counted = numbered(day.of("agent_reasoning", "decision_id", span, tags), "action")
-
     asked = ASKED[DECISIONS, "AI decisions over time"]
+    counted = numbered(day.between("agent_reasoning", "decision_id", whole_ms(day, asked, span), tags), "action")
+
     assert counted
     assert sums(columns(grafana, day, asked, span, chosen), "action") == counted
 
@@ -257,11 +301,50 @@ def test_decisions_over_time_add_up(grafana: Grafana, day: Day, span: Span, chos
 @pytest.mark.parametrize("span", ANY)
 @pytest.mark.parametrize("chosen, tags", CHOSEN[:3])
 def test_tokens_by_agent_add_up(grafana: Grafana, day: Day, span: Span, chosen: Chosen, tags: Chosen) -> None:
-    counted = added(day.of("agent_reasoning", "tokens_used", span, tags), "agent_id", "tokens_used")
-
     asked = ASKED[DECISIONS, "Token usage by agent"]
+    points = day.between("agent_reasoning", "tokens_used", whole_ms(day, asked, span), tags)
+    counted = added(points, "agent_id", "tokens_used")
+
     assert sum(counted.values())
     assert sums(columns(grafana, day, asked, span, chosen), "agent_id") == counted
+
+
+@pytest.mark.parametrize("span", ANY)
+@pytest.mark.parametrize("chosen, tags", CHOSEN[:3])
+def test_tokens_of_an_hour_are_those_of_the_whole_hour(
+    grafana: Grafana, day: Day, span: Span, chosen: Chosen, tags: Chosen
+) -> None:
+    start_ms, stop_ms = day.range_ms(span)
+    begin_ms = start_ms // HOUR_MS * HOUR_MS
+    counted: Dict[Tuple[str, int], int] = defaultdict(int)
+    for point in day.between("agent_reasoning", "tokens_used", (begin_ms, stop_ms), tags):
+        hour_ms = point.time_ns // 10**6 // HOUR_MS * HOUR_MS
+        # What began before the range stands at its start.
+        counted[point.tags["agent_id"], max(hour_ms, start_ms)] += point.fields["tokens_used"]
+
+    frames = ASKED[COSTS, "Total API tokens used (per agent, per hour)"].ask(grafana, start_ms, stop_ms, chosen)
+
+    assert sum(counted.values())
+    assert by_time(frames, "agent_id") == pytest.approx(counted, rel=SUMMED)
+
+
+def test_projected_spend_and_its_part_of_the_limit(grafana: Grafana, day: Day) -> None:
+    # Just before the hour, which may be midnight.
+    span = Span(1, before_ms=12_345)
+    _, stop_ms = day.range_ms(span)
+    day_ms = stop_ms // DAY_MS * DAY_MS
+    newest: Dict[str, Point] = {}
+    for point in day.between("budget", "spent_day_usd", (day_ms, stop_ms)):
+        newest[point.tags["agent_id"]] = max(newest.get(point.tags["agent_id"], point), point, key=lambda p: p.time_ns)
+    spent = sum(point.fields["spent_day_usd"] for point in newest.values())
+    projected = spent * DAY_MS / (stop_ms - day_ms)
+
+    (row,) = rows(columns(grafana, day, ASKED[COSTS, "Projected daily spend"], span))
+
+    (limit,) = {point.fields["limit_day_usd"] for point in newest.values()}
+    assert spent > 0
+    assert row["projected"] == pytest.approx(projected)
+    assert row["of_limit"] == pytest.approx(projected / limit)
 
 
 @pytest.mark.parametrize("span", ANY)
@@ -358,6 +441,92 @@ def test_rates_times_minutes_are_the_messages(
     assert found == pytest.approx(counted, rel=SUMMED)
 
 
+def waiting(point: Point, end: str) -> Any:
+    """Give how many messages waited in all main queues; nothing where no queue's depth is known."""
+    fields = [f"queue_depth_{queue}{end}" for queue in ("fictional", "nonfictional", "priority")]
+    known = [point.fields[field] for field in fields if field in point.fields]
+    return sum(known) if known else None
+
+
+def compared(point: Point) -> Dict[str, Any]:
+    """Give a decision's row as the table has it."""
+    before, after = waiting(point, ""), waiting(point, "_after")
+    helped = point.fields.get("outcome_success")
+    missing = point.fields.get("outcome_missing", "not judged yet")
+    return {
+        "time": point.time_ns // 10**6,
+        "agent_id": point.tags["agent_id"],
+        "action": point.tags["action"],
+        "before": before or 0,
+        "after": after,
+        "change": None if after is None else after - (before or 0),
+        "helped": missing.replace("_to_", " to ") if helped is None else "yes" if helped else "no",
+    }
+
+
+@pytest.mark.parametrize("span", WHOLE)
+@pytest.mark.parametrize(
+    "chosen, actions",
+    [
+        ({}, MOVES),
+        ({"action": ["continue"]}, ("continue",)),
+        ({"action": ["pause", "continue"]}, ("pause", "continue")),
+    ],
+    ids=["moves", "continue", "two"],
+)
+def test_table_of_decisions_has_the_newest_that_were_to_move_something(
+    grafana: Grafana, day: Day, span: Span, chosen: Chosen, actions: Tuple[str, ...]
+) -> None:
+    tags = {"decision_type": ["rate_adjustment"], "action": actions}
+    points = sorted(day.of("agent_reasoning", "decision_id", span, tags), key=lambda point: -point.time_ns)
+
+    found = rows(columns(grafana, day, ASKED[EFFECTS, "AI decisions vs queue depth changes"], span, chosen))
+
+    expected = [compared(point) for point in points[:TABLE_ROWS]]
+    assert expected
+    assert [{name: row[name] for name in expected[0]} for row in found] == expected
+
+
+@pytest.mark.parametrize("hours", [1, 24, 30])
+def test_marks_are_the_newest_changes_of_an_agents_action(grafana: Grafana, day: Day, hours: int) -> None:
+    _, stop_ms = day.range_ms(Span(hours))
+    changes = []
+    before: Dict[str, str] = {}
+    range_ms = (stop_ms - min(hours, 24) * HOUR_MS, stop_ms)
+    points = day.between("agent_reasoning", "reasoning", range_ms, {"decision_type": ["rate_adjustment"]})
+    for point in sorted(points, key=lambda point: point.time_ns):
+        agent, action = point.tags["agent_id"], point.tags["action"]
+        if before.setdefault(agent, action) != action:
+            changes.append((point.time_ns // 10**6, f"{agent} {action}: {point.fields['reasoning']}", action))
+        before[agent] = action
+
+    for asked in (asked for asked in all_asked() if asked.kind == "annotation"):
+        (frame,) = asked.ask(grafana, *day.range_ms(Span(hours)))
+
+        found = {column.name: column.values for column in frame.columns}
+        assert changes
+        assert list(zip(found["time"], found["text"], found["tags"])) == changes[::-1][:MARKS]
+
+
+def test_time_to_drain_is_the_newest_analysis_and_0_with_few_messages(grafana: Grafana, day: Day) -> None:
+    seen = set()
+    for minutes in range(0, 120, 4):
+        span = Span(1, before_ms=minutes * MINUTE_MS)
+        _, stop_ms = day.range_ms(span)
+        depths = day.between("queue_metrics", "depth", (stop_ms - MINUTE_MS, stop_ms))
+        deepest = max(point.fields["depth"] for point in depths if not point.tags["queue"].startswith("books."))
+        analyses = day.between("system_health", "issues_detected", (stop_ms - 5 * MINUTE_MS, stop_ms))
+        newest = max(analyses, key=lambda point: point.time_ns)
+        drain_s = 0.0 if deepest < FEW else newest.fields.get("drain_time_s")
+
+        answer = columns(grafana, day, ASKED[OVERVIEW, "Time to drain now"], span)
+
+        shown = [column.filled[-1] for column in answer if column.type == "number" and column.filled]
+        assert shown == ([] if drain_s is None else [drain_s]), f"{minutes} minutes before"
+        seen.add("few" if deepest < FEW else "not draining" if drain_s is None else "draining")
+    assert seen == {"few", "not draining", "draining"}
+
+
 def judged(points: Iterable[Point]) -> Dict[str, Dict[bool, List[float]]]:
     """Give the scores of rate decisions by action, those acted on and those in shadow."""
     scores: Dict[str, Dict[bool, List[float]]] = defaultdict(lambda: {True: [], False: []})
@@ -425,6 +594,17 @@ def test_precision_is_the_part_of_flags_that_were_injected(grafana: Grafana, day
     }
 
 
+@pytest.mark.parametrize("hours", [1, 24])
+def test_precision_says_nothing_where_nothing_was_injected(grafana: Grafana, day: Day, hours: int) -> None:
+    span = Span(hours, UNKNOWN_MS)
+    assert day.of("flags", "message_id", span)
+    assert not day.of("injected_anomalies", "message_id", span)
+
+    answer = columns(grafana, day, ASKED[EFFECTS, "Precision of the flags"], span)
+
+    assert [column.filled for column in answer if column.filled] == []
+
+
 def found_of(day: Day, span: Span) -> Tuple[List[Point], List[Point]]:
     """Give the injected anomalies of a range, and those of them that were flagged, whenever that was."""
     flagged = message_ids(day.points["flags"])
@@ -461,8 +641,15 @@ def test_anomalies_and_flags_over_time_add_up(grafana: Grafana, day: Day, span: 
     (injected,) = (column for column in columns(grafana, day, asked, span) if column.type == "number")
     flagged = columns(grafana, day, asked, span, ref_id="B")
 
-    assert sum(injected.filled) == len(day.of("injected_anomalies", "message_id", span))
-    assert sums(flagged, "by") == numbered(day.of("flags", "message_id", span), "by")
+    range_ms = whole_ms(day, asked, span)
+    assert sum(injected.filled) == len(day.between("injected_anomalies", "message_id", range_ms))
+    # A line of zeros alone is of somebody who flagged in a window that is cut off.
+    found = {by: number for by, number in sums(flagged, "by").items() if number}
+    assert found == numbered(day.between("flags", "message_id", range_ms), "by")
+    windows = (range_ms[1] - range_ms[0]) // window_ms(asked, span)
+    assert [len(values) for values in (injected.values, *series(flagged, "by").values())] == [windows] * (
+        1 + len(series(flagged, "by"))
+    )
 
 
 @pytest.mark.parametrize("span", ANY)
@@ -473,9 +660,10 @@ def test_anomalies_and_flags_over_time_add_up(grafana: Grafana, day: Day, span: 
 def test_api_failures_add_up(
     grafana: Grafana, day: Day, board: str, title: str, span: Span, chosen: Chosen, tags: Chosen
 ) -> None:
-    attempts = day.of("api_calls", "attempt", span, tags)
+    asked = ASKED[board, title]
+    attempts = day.between("api_calls", "attempt", whole_ms(day, asked, span), tags)
 
-    answer = columns(grafana, day, ASKED[board, title], span, chosen)
+    answer = columns(grafana, day, asked, span, chosen)
 
     assert attempts
     failed = [point for point in attempts if point.tags["error"] != "none"]
@@ -492,12 +680,7 @@ def test_median_latency_of_each_minute_is_the_values_own(grafana: Grafana, day: 
 
     frames = ASKED[DECISIONS, "Decision latency"].single("A").ask(grafana, *day.range_ms(span))
 
-    found = {
-        (column.labels["agent_type"], at_ms): latency_ms
-        for frame in frames
-        for column in frame.of_type("number")
-        for at_ms, latency_ms in zip(frame.of_type("time")[0].values, column.values)
-    }
+    found = by_time(frames, "agent_type")
     assert len(taken) > 100
     assert max(map(len, taken.values())) < EXACT_VALUES
     assert found == pytest.approx({key: median(values) for key, values in taken.items()}, rel=SUMMED)

@@ -2,7 +2,7 @@
 
 import html
 import re
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from tests.pictures import colours
 from tests.pictures.fields import Field
@@ -61,6 +61,8 @@ def figure(
     bottom, top = _bounds(defaults, shown, stacked=bool(defaults["custom"].get("stacking")))
     unit = defaults.get("unit", "")
     places = ticks(top, (size[1] - LABELS_PX) // TICK_PX, bottom, unit)
+    if defaults.get("decimals") == 0:
+        places = [place for place in places if float(place).is_integer()]
     texts = [ZEROS.sub(_kept, formatted(place, unit, defaults.get("decimals"))) for place in places]
     left = LETTER_PX * max(map(len, texts)) + 12
     data = [_bars(one, shown, span, size[0] - left) if bars else _line(one) for one in shown]
@@ -91,7 +93,24 @@ def _of_frame(frame: Sequence[Field]) -> Iterator[Series]:
         if field.column.type == "number":
             pairs = list(zip(times, field.column.values))
             points = [(at, value) for at, value in pairs if value is not None]
-            yield Series(field, points, points if field.custom.get("spanNulls") else pairs)
+            yield Series(field, points, _drawn(pairs, field.custom.get("spanNulls", False)))
+
+
+def _drawn(pairs: List[Tuple[int, Optional[float]]], bridged: Union[bool, float]) -> List[Tuple[int, Optional[float]]]:
+    """Give a line's points; nulls end it, all or those where values are as many ms apart as `bridged` or more."""
+    if bridged is False:
+        return pairs
+    drawn: List[Tuple[int, Optional[float]]] = []
+    ended = False
+    for at, value in pairs:
+        if value is None:
+            ended = True
+            continue
+        if ended and drawn and bridged is not True and at - drawn[-1][0] >= bridged:
+            drawn.append((at, None))
+        drawn.append((at, value))
+        ended = False
+    return drawn
 
 
 def _bounds(defaults: Mapping[str, Any], shown: Sequence[Series], *, stacked: bool) -> Tuple[float, float]:
@@ -120,7 +139,8 @@ def _line(one: Series) -> Dict[str, Any]:
     dash = "dash" if custom.get("lineStyle", {}).get("fill") == "dash" else "solid"
     return {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers" if custom.get("showPoints") == "always" else "lines",
+        "marker": {"color": colour, "size": custom.get("pointSize", 5) + 1},
         "x": times,
         "y": values,
         "line": {"color": colour, "width": 1.5 * custom["lineWidth"], "dash": dash},
@@ -133,12 +153,15 @@ def _bars(one: Series, shown: Sequence[Series], span: Span, width_px: int) -> Di
     every = sorted({at for series in shown for at, _ in series.points})
     gap_ms = min((after - at for at, after in zip(every, every[1:])), default=span.stop_ms - span.start_ms)
     widest_ms = BAR_PX * (span.stop_ms - span.start_ms) / width_px
+    width_ms = min(BAR_PART * gap_ms, widest_ms)
     times, values = zip(*one.points)
     return {
         "type": "bar",
         "x": times,
         "y": values,
-        "width": min(BAR_PART * gap_ms, widest_ms),
+        "width": width_ms,
+        # Grafana's bars stand upon their times, or begin there.
+        "offset": 0 if one.field.custom.get("barAlignment") == 1 else -width_ms / 2,
         "marker": {
             "color": colours.clear(one.field.colour, one.field.custom["fillOpacity"] / 100),
             "line": {"width": 0},

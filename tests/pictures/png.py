@@ -7,6 +7,8 @@ from typing import Iterator, List, Tuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_COLOURS = 256
+# Squared distance of two colours that nobody tells apart in a line or a letter.
+ALIKE = 3 * 3**2
 # Of an image header: 8 bits a channel; then a colour is red, green and blue, or a place in the palette.
 EIGHT_BITS, RGB, PALETTE = 8, 2, 3
 
@@ -14,7 +16,7 @@ Colour = Tuple[int, int, int]
 
 
 def with_palette(png: bytes) -> bytes:
-    """Give the same picture with the colours it has most of; each other becomes the nearest of these.
+    """Give the same picture with the colours it has most of that differ; each other becomes the nearest of these.
 
     Given is a PNG in RGB without interlacing, as Chromium writes it; raises ValueError for any other.
     """
@@ -25,7 +27,7 @@ def with_palette(png: bytes) -> bytes:
     lines = _lines(zlib.decompress(b"".join(data for name, data in chunks if name == b"IDAT")), width)
     pixels = [list(zip(line[0::3], line[1::3], line[2::3])) for line in lines]
     counts = Counter(colour for line in pixels for colour in line)
-    palette = [colour for colour, _ in counts.most_common(MOST_COLOURS)]
+    palette = _palette([colour for colour, _ in counts.most_common()])
     places = {colour: _nearest(colour, palette) for colour in counts}
     # No filter: neighbours in a palette have nothing to do with each other.
     packed = zlib.compress(b"".join(b"\0" + bytes([places[colour] for colour in line]) for line in pixels), 9)
@@ -70,9 +72,22 @@ def _guess(kind: int, left: int, above: int, corner: int) -> int:
     return min((left, above, corner), key=lambda value: abs(fits - value))
 
 
+def _palette(colours: List[Colour]) -> List[Colour]:
+    """Give as many colours as there may be: a tile's shades must not crowd out a line that is thin."""
+    if len(colours) <= MOST_COLOURS:
+        return colours
+    chosen: List[Colour] = []
+    for colour in colours:
+        if all(_distance(colour, other) > ALIKE for other in chosen):
+            chosen.append(colour)
+            if len(chosen) == MOST_COLOURS:
+                break
+    return chosen
+
+
+def _distance(one: Colour, other: Colour) -> int:
+    return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2 + (one[2] - other[2]) ** 2
+
+
 def _nearest(colour: Colour, palette: List[Colour]) -> int:
-    red, green, blue = colour
-    return min(
-        range(len(palette)),
-        key=lambda at: (palette[at][0] - red) ** 2 + (palette[at][1] - green) ** 2 + (palette[at][2] - blue) ** 2,
-    )
+    return min(range(len(palette)), key=lambda at: _distance(palette[at], colour))

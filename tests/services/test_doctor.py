@@ -12,6 +12,7 @@ from reasond.adapters import broker_setup
 from reasond.adapters.management import Management, Policy
 from reasond.doctor import broker, findings, store
 from reasond.doctor.examined import examine
+from reasond.downsampling import task_flux
 from tests.standin import StandIn
 from tests.testbed.process import free_ports
 from tests.testbed.waiting import wait_until
@@ -122,6 +123,7 @@ def test_everything_set_up_is_well_and_no_secret_is_shown(tmp_path, vhost_set_up
         environ = {
             **agent_environ(vhost_set_up),
             **influx_environ(influxd, bucket, token),
+            "INFLUXDB_TOKEN_DIR": str(tmp_path / "tokens"),
             "REASOND_STATE_DIR": str(tmp_path),
             "REASOND_LOG_DIR": str(tmp_path / "log"),
             "ANTHROPIC_API_KEY": api.key,
@@ -137,7 +139,9 @@ def test_everything_set_up_is_well_and_no_secret_is_shown(tmp_path, vhost_set_up
         "rabbitmq message size",
         "claude api",
     }
+    # The agents' token may not read tasks.
     assert {name for name, f in found.items() if f["state"] == "skipped"} == {
+        "downsampling task",
         "identities everywhere",
         "agents' own word",
     }
@@ -372,6 +376,74 @@ def test_store_other_retention_is_a_warning_with_both_figures(influxd, bucket, t
 
     assert finding.state == "warning"
     assert "for ever instead of 30 days" in finding.found
+
+
+def downsampling_task(influxd, bucket):
+    """Make the task for a bucket, as set-up makes it; give its path."""
+    task = {"flux": task_flux(influxd.org, bucket), "orgID": influxd.org_id, "status": "active"}
+    return "/api/v2/tasks/" + influxd.api("POST", "/api/v2/tasks", task)["id"]
+
+
+@pytest.fixture
+def downsampling(influxd, bucket):
+    path = downsampling_task(influxd, bucket)
+    yield path
+    influxd.api("DELETE", path)
+
+
+def run_once(influxd, path):
+    """Run a task to its end and give how it ended."""
+    influxd.api("POST", path + "/runs", {})
+    # Asked for itself a run is not found for a moment when it ends.
+    wait_until(
+        lambda: influxd.api("GET", path).get("lastRunStatus"), what="the end of the task's run", timeout_seconds=30
+    )
+    return influxd.api("GET", path)["lastRunStatus"]
+
+
+def test_store_task_is_unknown_to_the_agents_token_and_known_to_the_admin_s(
+    influxd, bucket, token, downsampling, tmp_path
+):
+    environ = influx_environ(influxd, bucket, token, INFLUXDB_TOKEN_DIR=str(tmp_path))
+
+    unknown = store_findings(environ)["downsampling task"]
+    (tmp_path / "admin.token").write_text("of another InfluxDB")
+    other = store_findings(environ)["downsampling task"]
+    (tmp_path / "admin.token").write_text(influxd.token)
+    known = store_findings(environ)["downsampling task"]
+
+    assert (unknown.state, unknown.found[:30]) == ("skipped", "unknown: needs the admin token")
+    assert (other.state, other.found[:30]) == ("skipped", "unknown: InfluxDB doesn't know")
+    assert (known.state, "not due yet" in known.found) == ("ok", True)
+
+
+def test_store_task_that_ran_is_well(influxd, bucket, downsampling):
+    assert run_once(influxd, downsampling) == "success"
+
+    finding = store_findings(influx_environ(influxd, bucket, influxd.token))["downsampling task"]
+
+    assert (finding.state, "last run 0 minutes ago" in finding.found) == ("ok", True)
+
+
+def test_store_task_whose_run_failed_is_a_warning_with_the_reason(influxd):
+    path = downsampling_task(influxd, "never-made")
+    try:
+        assert run_once(influxd, path) == "failed"
+        finding = store_findings(influx_environ(influxd, "never-made", influxd.token))["downsampling task"]
+    finally:
+        influxd.api("DELETE", path)
+
+    assert finding.state == "warning"
+    assert "failed" in finding.found and "never-made" in finding.found
+
+
+def test_store_task_that_was_stopped_is_a_warning(influxd, bucket, downsampling):
+    influxd.api("PATCH", downsampling, {"status": "inactive"})
+
+    finding = store_findings(influx_environ(influxd, bucket, influxd.token))["downsampling task"]
+
+    assert finding.state == "warning"
+    assert "inactive" in finding.found and "influxdb-setup" in finding.mend
 
 
 def beat(agent_id, boot_id, pid, age_s, **fields):

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 import reasond
-from reasond import __version__, flux
+from reasond import __version__, flux, settings
 from reasond.brains import models
 from reasond.brains.base import Question
 from reasond.brains.dry_run import DryRunBrain
@@ -34,7 +34,6 @@ from reasond.core.records import budget_row
 from reasond.decisions import RateDecision
 from reasond.embedded.broker import Stored
 from reasond.points import Row, Stamper, to_line
-from reasond.settings import BudgetSettings
 from reasond.simulation.world import AgentPlan, World, seven
 from reasond.topology import EXCHANGE, FICTIONAL
 from scripts.toolbox import cache_folder, locked
@@ -57,9 +56,11 @@ ENVIRONMENT = {
     # What a consumer has in hand doesn't expire: with many in hand the slow hours would be late only.
     "CONSUMER_PREFETCH": "5",
     "CLAUDE_MODELS_CONSUMER": "claude-haiku-4-5",
+    # What these rates cost a day, with room to spare. The monitor judges by the same limits as the budget's points.
+    "BUDGET_USD_PER_HOUR": "5",
+    "BUDGET_USD_PER_DAY": "40",
 }
-# Of the system, USD: what the default rates cost a day, with room to spare.
-BUDGET = BudgetSettings(usd_per_hour=5.0, usd_per_day=40.0)
+BUDGET = settings.load(ENVIRONMENT).budget
 SLOWDOWNS = (5.5, 9.0)
 # Hours under another policy, and hours whose handlers grow slow in the minutes below, counted from the beginning.
 RULES_HOURS, SHADOW_HOURS, DRY_HOURS = (2, 6, 10, 14, 18), (4, 8, 12, 20), (1,)

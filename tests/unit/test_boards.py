@@ -12,6 +12,7 @@ from reasond.decisions import HandlingAction, HealthStatus, RateAction
 from reasond.downsampling import DOWNSAMPLED
 from reasond.points import MEASUREMENTS
 
+GREY = "#8e8e8e"
 GRAFANA = Path(__file__).resolve().parents[2] / "grafana"
 BOARDS = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 RULES = json.loads((GRAFANA / "alerting" / "rules.json").read_text("utf-8"))["groups"]
@@ -326,3 +327,30 @@ def test_series_and_columns_of_actions_are_coloured(panel):
 
     if "action" in columns or any("labels.action}" in name for name in names):
         assert {action for action, _ in action_colours(panel)} == set(ACTIONS)
+
+
+@EACH_TABLE
+def test_word_without_a_colour_of_its_own_is_grey(panel):
+    for override in panel["fieldConfig"]["overrides"]:
+        properties = {one["id"]: one["value"] for one in override["properties"]}
+        if "mappings" in properties:
+            assert properties["thresholds"]["steps"] == [{"value": None, "color": GREY}]
+
+
+@EACH_PANEL
+def test_bars_begin_where_their_window_does(panel):
+    custom = panel["fieldConfig"]["defaults"].get("custom", {})
+
+    assert custom.get("drawStyle") != "bars" or custom["barAlignment"] == 1
+
+
+@EACH_PANEL
+def test_tile_without_a_figure_is_grey(panel):
+    defaults = panel["fieldConfig"]["defaults"]
+    # No agent at all is a figure, and a bad one.
+    if panel["type"] == "stat" and panel["title"] != "Active agents count":
+        assert defaults["noValue"]
+        assert (defaults["thresholds"]["steps"][0]["value"], defaults["thresholds"]["steps"][0]["color"]) == (
+            None,
+            GREY,
+        )

@@ -6,11 +6,13 @@ from typing import Any, Dict, List
 
 import pytest
 
+from tests.acceptance.boards import summary
 from tests.pictures import charts, colours, page, tables
+from tests.pictures.drawing import Told
 from tests.pictures.fields import Field, fields_of
 from tests.pictures.png import SIGNATURE, with_palette
 from tests.pictures.units import axis_top, formatted, ticks
-from tests.testbed.boards import Column, Frame, Variable
+from tests.testbed.boards import Asked, Column, Frame, Variable
 
 VARIABLES = {"price_in": Variable("price_in", ("3",), None)}
 STEPS = [{"value": None, "color": "red"}, {"value": 0.5, "color": "yellow"}, {"value": 0.8, "color": "#123456"}]
@@ -172,6 +174,25 @@ def test_stacked_bars_reach_as_high_as_their_sum():
     assert made["layout"]["shapes"][0]["x0"] == 500
 
 
+@pytest.mark.parametrize(
+    ("spans", "drawn"),
+    [
+        pytest.param(True, [(0, 1), (3, 2), (9, 3)], id="everything"),
+        pytest.param(False, [(0, 1), (1, None), (3, 2), (5, None), (7, None), (9, 3)], id="nothing"),
+        pytest.param(4, [(0, 1), (3, 2), (9, None), (9, 3)], id="what is nearer than a threshold"),
+        pytest.param(3, [(0, 1), (3, None), (3, 2), (9, None), (9, 3)], id="not what is just as far"),
+    ],
+)
+def test_a_line_spans_what_is_missing_as_the_panel_says(spans, drawn):
+    times, values = [0, 1, 3, 5, 7, 9], [1, None, 2, None, None, 3]
+    frame = Frame("A", "", (Column("Time", "time", {}, times), Column("Value", "number", {}, values)))
+
+    (found,) = charts.series_of(fields_of([frame], panel({"custom": {"spanNulls": spans}}), {}))
+
+    assert found.drawn == drawn
+    assert found.points == [(0, 1), (3, 2), (9, 3)]
+
+
 def test_a_long_legend_takes_more_lines():
     assert page.legend_lines(["short"], 300) == 1
     assert page.legend_lines(["a name of some length"] * 4, 350) == 2
@@ -201,6 +222,33 @@ def test_a_picture_of_few_colours_keeps_them_all():
     assert [[palette[3 * place : 3 * place + 3] for place in row] for row in rows] == [[red, blue]] * 5
 
 
+def test_many_shades_leave_room_for_a_colour_that_is_rare():
+    shades = b"".join(bytes([0, at // 2, at % 2]) * 2 for at in range(400))
+    rare = bytes([250, 80, 10])
+    made = with_palette(png(b"\0" + shades + rare))
+    start = made.index(b"PLTE")
+    (length,) = struct.unpack(">I", made[start - 4 : start])
+
+    palette = made[start + 4 : start + 4 + length]
+    assert rare in [palette[at : at + 3] for at in range(0, length, 3)]
+
+
 def test_what_is_no_plain_picture_is_refused():
     with pytest.raises(ValueError, match="not a PNG"):
         with_palette(b"GIF89a")
+
+
+def test_a_summary_counts_what_was_answered_and_names_what_failed_or_is_empty():
+    span = charts.Span(0, 1000)
+    answers = {"full": ([series()], ""), "none": ([], ""), "no rows": ([Frame("A", "", ())], ""), "bad": ([], "oh")}
+    told = [
+        Told(Asked("b", "panel", title, "stat", (), {}, 1), span, frames, error)
+        for title, (frames, error) in answers.items()
+    ]
+
+    assert summary(told) == [
+        "boards: 3 of 4 panels, variables and annotations without error",
+        "failed: oh",
+        "empty: b: none",
+        "empty: b: no rows",
+    ]

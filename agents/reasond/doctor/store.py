@@ -1,7 +1,8 @@
-"""The doctor's checks of InfluxDB: reach, version, token, bucket, rights, clock, and the agents' own word."""
+"""The doctor's checks of InfluxDB: reach, version, token, bucket, rights, clock, task, and the agents' own word."""
 
 import json
 import time
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import urlencode
 
@@ -10,6 +11,8 @@ from reasond.adapters.influxdb import InfluxReader
 from reasond.doctor.clock import clock_verdict
 from reasond.doctor.examined import Examined
 from reasond.doctor.findings import Check, Verdict, fail, ok, skipped, warning
+from reasond.doctor.task import task_verdict
+from reasond.downsampling import TASK_NAME
 from reasond.errors import StoreRefused, StoreUnavailable
 from reasond.settings import BudgetSettings, InfluxSettings
 
@@ -49,6 +52,18 @@ def checks(examined: Examined) -> List[Check]:
         Check("influxdb bucket", lambda: bucket_stands(influx, days), _SET_UP, (TOKEN,)),
         Check("influxdb write", lambda: may_write(influx), _SET_UP, (TOKEN,)),
         Check(READ, reads.probe, _SET_UP, (TOKEN,)),
+        Check(
+            "downsampling task",
+            lambda: task_verdict(
+                lambda token: _tasks(replace(influx, token=token)),
+                influx.token,
+                examined.settings.influx_setup.token_dir,
+                influx.org,
+                influx.bucket,
+            ),
+            "",
+            (TOKEN,),
+        ),
         Check("identities everywhere", reads.identities, "", (READ,)),
         Check("agents' own word", reads.health, "", (READ,)),
         Check(
@@ -217,6 +232,12 @@ def _double(agent_id: str, lives: Mapping[Tuple[str, str], Sequence[str]]) -> st
 
 def _buckets(influx: InfluxSettings) -> probes.Answer:
     return _ask(influx, "GET", "/api/v2/buckets", {"org": influx.org, "name": influx.bucket})
+
+
+def _tasks(influx: InfluxSettings) -> Optional[List[Dict[str, Any]]]:
+    """Give the downsampling tasks that the token may see, None where InfluxDB refuses it."""
+    answer = _ask(influx, "GET", "/api/v2/tasks", {"org": influx.org, "name": TASK_NAME})
+    return None if answer.status >= 300 else list(_object(answer).get("tasks") or ())
 
 
 def _empty_write(influx: InfluxSettings) -> probes.Answer:

@@ -1,12 +1,14 @@
 """What the decisions cost: tokens, dollars, and how much of the budget is left."""
 
-from ..flux import AGENT, LONG_HOURS, PICK, either, read, totals, windows
+from ..flux import AGENT, LONG_HOURS, PICK, bars, either, read, totals, windows
 from . import Signal
 
 TOKENS = ("input_tokens", "output_tokens")
 # Hours, and on long ranges several of them to a bar, whose height stays "an hour".
-_HOURS = f"""wanted = int(v: v.windowPeriod)
+_HOURS = f"""import "date"
+wanted = int(v: v.windowPeriod)
 every = duration(v: if wanted < int(v: 1h) then int(v: 1h) else wanted)
+begin = date.truncate(t: v.timeRangeStart, unit: every)
 hours = float(v: int(v: every)) / 3600000000000.0
 long = int(v: v.timeRangeStop) - int(v: v.timeRangeStart) > int(v: {LONG_HOURS}h)
 """
@@ -17,26 +19,30 @@ _PRICED = (
 _RUNNING = f"{totals([])}\n  |> cumulativeSum()"
 
 
-def _either(fields: tuple[str, ...], steps: str) -> str:
-    return either(
-        f"{read('agent_reasoning', fields, AGENT)}\n{steps}", f"{read('agent_reasoning_5m', fields, AGENT)}\n{steps}"
-    )
+def _either(fields: tuple[str, ...], steps: str, start: str = "v.timeRangeStart") -> str:
+    raw, rolled = (read(name, fields, AGENT, start=start) for name in ("agent_reasoning", "agent_reasoning_5m"))
+    return either(f"{raw}\n{steps}", f"{rolled}\n{steps}")
 
 
 TOKENS_BY_AGENT = Signal(
     "${__field.labels.agent_id}",
     "short",
     "tokens of the decisions, input and output together, by agent",
-    _either(("tokens_used",), windows("sum")) + "data\n" + totals(["agent_id"]),
+    bars(_either(("tokens_used",), windows("sum")) + "data\n" + totals(["agent_id"])),
 )
 TOKENS_PER_HOUR = Signal(
     "${__field.labels.agent_id}",
     "short",
-    "tokens an hour, input and output together, by agent; the hour that runs is counted so far",
-    _either(("tokens_used",), windows("sum")).replace(PICK, _HOURS, 1)
+    "tokens of each hour of the clock, input and output together, by agent, the whole hour also where the range begins "
+    "within it; the last bar is the hour that runs, so far; over long ranges a bar is the mean hour of several",
+    _either(("tokens_used",), windows("sum"), start="begin").replace(PICK, _HOURS, 1)
     + "data\n"
     + totals(["agent_id"])
-    + "\n  |> map(fn: (r) => ({r with _value: float(v: r._value) / hours}))",
+    # A bar that began before the range would be drawn outside of it, or not at all.
+    + """
+  |> map(fn: (r) => ({r with
+    _time: if int(v: r._time) < int(v: v.timeRangeStart) then v.timeRangeStart else r._time,
+    _value: float(v: r._value) / hours}))""",
 )
 
 SPENT = Signal(
@@ -101,18 +107,22 @@ def _limit(field: str) -> str:
     return read("budget", [field], start="day") + "\n  |> last()\n  |> group()\n  |> max()"
 
 
-def _left(window: str) -> str:
+def _spent_and_limit(window: str) -> str:
+    """Give the query of one row with `time`, `limit` and, where something was spent, `spent`."""
     spent, limit = f"spent_{window}_usd", f"limit_{window}_usd"
-    both = f"""limit = {_limit(limit)}
+    return f"""{_BUDGET}limit = {_limit(limit)}
   |> map(fn: (r) => ({{name: "limit", _value: r._value}}))
 spent = {_spent(spent, window)}
   |> map(fn: (r) => ({{name: "spent", _value: r._value}}))
 union(tables: [limit, spent])
   |> group()
   |> map(fn: (r) => ({{time: v.timeRangeStop, name: r.name, _value: r._value}}))
-  |> pivot(rowKey: ["time"], columnKey: ["name"], valueColumn: "_value")
+  |> pivot(rowKey: ["time"], columnKey: ["name"], valueColumn: "_value")"""
+
+
+def _left(window: str) -> str:
+    return f"""{_spent_and_limit(window)}
   |> map(fn: (r) => ({{_time: r.time, _value: r.limit - (if exists r.spent then r.spent else 0.0)}}))"""
-    return _BUDGET + both
 
 
 LEFT_HOUR = Signal(
@@ -124,12 +134,14 @@ LEFT_DAY = Signal(
 PROJECTED = Signal(
     "projected for today",
     "currencyUSD",
-    "dollars that the day (UTC) will have cost if it goes on as it did so far",
-    _BUDGET
-    + _spent("spent_day_usd", "day")
+    "dollars that the day (UTC) will have cost if it goes on as it did so far, and their part of the day's limit that "
+    "the agents report (BUDGET_USD_PER_DAY)",
+    _spent_and_limit("day")
     + """
+  |> filter(fn: (r) => exists r.spent)
   |> map(fn: (r) => {
     gone = float(v: int(v: v.timeRangeStop) - int(v: day)) / float(v: int(v: 1d))
-    return {_time: v.timeRangeStop, _value: if gone > 0.0 then r._value / gone else 0.0}
+    projected = if gone > 0.0 then r.spent / gone else 0.0
+    return {_time: r.time, projected: projected, of_limit: if r.limit > 0.0 then projected / r.limit else 0.0}
   })""",
 )

@@ -2,8 +2,22 @@
 
 from reasond.downsampling import LATENCY_FROM_MS
 
-from ..flux import ACTION, AGENT, RATES, counted, either, newest, per_minute, quantiles, read, totals, windows
-from ..look import TABLE_ROWS
+from ..flux import (
+    ACTION,
+    AGENT,
+    RATES,
+    bars,
+    counted,
+    either,
+    gapped,
+    newest,
+    per_minute,
+    quantiles,
+    read,
+    totals,
+    windows,
+)
+from ..look import ACTION_COLOURS, TABLE_ROWS
 from . import Signal
 
 MARKED = 100
@@ -27,8 +41,10 @@ def _texts(field: str) -> str:
   |> rename(columns: {{_time: "timestamp", _value: "{field}"}})"""
 
 
-BY_ACTION = Signal("${__field.labels.action}", "short", "decisions, by the action that was taken", _decisions("action"))
-BY_BRAIN = Signal("${__field.labels.brain}", "short", "decisions, by who took them", _decisions("brain"))
+BY_ACTION = Signal(
+    "${__field.labels.action}", "short", "decisions, by the action that was taken", bars(_decisions("action"))
+)
+BY_BRAIN = Signal("${__field.labels.brain}", "short", "decisions, by who took them", bars(_decisions("brain")))
 FREQUENCY = Signal(
     "${__field.labels.agent_id}",
     "decisions/min",
@@ -46,7 +62,7 @@ REASONING = Signal(
 CONFIDENCE = Signal(
     "${__field.labels.agent_id}",
     "percentunit",
-    "how sure the agents said they were: the mean confidence of each window, by agent",
+    "how sure the agents said they were: the mean confidence of each window, by agent; rules don't say",
     either(
         read("agent_reasoning", ["confidence"], AGENT, ACTION)
         + '\n  |> group(columns: ["agent_id"])\n'
@@ -61,7 +77,7 @@ CONFIDENCE = Signal(
   |> filter(fn: (r) => r.confidence_count > 0.0)
   |> map(fn: (r) => ({_time: r._time, agent_id: r.agent_id, _value: r.confidence_sum / r.confidence_count}))""",
     )
-    + "data\n",
+    + f"data\n{gapped('agent_id')}",
 )
 
 
@@ -76,7 +92,8 @@ def _latency(part: float, name: str) -> Signal:
             read("decision_latency_5m", ["decision_latency_ms"], AGENT),
             "agent_type",
             part,
-        ),
+        )
+        + f"\n{gapped('agent_type')}",
     )
 
 
@@ -91,8 +108,7 @@ GUARDED = Signal(
         read("agent_reasoning", ["adjusted"], AGENT, ACTION) + f"\n{ADJUSTED}\n" + windows("count"),
         read("agent_reasoning_5m", ["adjusted"], AGENT, ACTION) + "\n" + windows("sum"),
     )
-    + "data\n"
-    + totals(["agent_id"]),
+    + bars(f"data\n{totals(['agent_id'])}"),
 )
 GUARDED_TABLE = Signal(
     "adjustments",
@@ -105,14 +121,30 @@ FAILURES = Signal(
     "${__field.labels.error}",
     "short",
     "attempts at the Claude API that failed, by kind of failure",
-    counted(
-        read("api_calls", ["attempt"], AGENT, 'r.error != "none"'),
-        read("api_calls_5m", ["attempts"], AGENT, 'r.error != "none"'),
-        ["error"],
+    bars(
+        counted(
+            read("api_calls", ["attempt"], AGENT, 'r.error != "none"'),
+            read("api_calls_5m", ["attempts"], AGENT, 'r.error != "none"'),
+            ["error"],
+        )
     ),
 )
 
-MARKERS = f"""{read("agent_reasoning", ["reasoning"], AGENT, RATES, 'r.action != "continue"')}
-{newest(MARKED, ["_time", "_value", "agent_id", "action"])}
-  |> map(fn: (r) => ({{time: r._time, text: r.agent_id + ": " + r._value, tags: r.action}}))"""
-"""Annotation: the newest rate decisions that changed something."""
+_CODES = ", ".join(f'{{key: "{action}", value: {code}}}' for code, action in enumerate(ACTION_COLOURS, 1))
+MARKERS = f"""import "date"
+import "dict"
+codes = dict.fromList(pairs: [{_CODES}])
+day = date.sub(d: 24h, from: v.timeRangeStop)
+begin = if int(v: v.timeRangeStart) < int(v: day) then day else v.timeRangeStart
+{read("agent_reasoning", ["reasoning"], AGENT, RATES, start="begin")}
+  |> keep(columns: ["_time", "_value", "agent_id", "action"])
+  |> group(columns: ["agent_id"])
+  |> sort(columns: ["_time"])
+  |> map(fn: (r) => ({{r with change: dict.get(dict: codes, key: r.action, default: 0)}}))
+  |> difference(columns: ["change"])
+  |> filter(fn: (r) => r.change != 0)
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: {MARKED})
+  |> map(fn: (r) => ({{time: r._time, text: r.agent_id + " " + r.action + ": " + r._value, tags: r.action}}))"""
+"""Annotation: the newest rate decisions whose action isn't that of the same agent's decision before, a day back."""

@@ -1,6 +1,8 @@
 """Whether it helped: what became of the decisions, of the anomalies and of the response time."""
 
-from ..flux import ACTION, AGENT, PICK, RATES, counted, either, newest, read, totals, windows
+from collections.abc import Sequence
+
+from ..flux import ACTION, AGENT, PICK, RATES, counted, either, gapped, indented, lines, newest, read, totals, windows
 from ..look import TABLE_ROWS
 from . import Signal
 
@@ -11,7 +13,8 @@ _INTENDED = """intended = (action) =>
     else if action == "speed_up" then "more published, no harm"
     else "no more waiting"
 """
-# A missing depth of one queue (`priority` isn't always sampled) counts as none; all missing is unknown.
+# A missing depth of one queue (`priority` isn't always sampled) counts as none; all missing is unknown: null, which
+# only a column can give. An empty text in its place came out as null or as another row's text (Flux 0.194).
 _DEPTH = """depth = (a, b, c) => (if exists a then a else 0) + (if exists b then b else 0) + (if exists c then c else 0)
 known = (a, b, c) => exists a or exists b or exists c
 """
@@ -21,8 +24,22 @@ def _sum_of(function: str, fields: tuple[str, ...]) -> str:
     return f"{function}({', '.join(f'{name}: r.{field}' for name, field in zip('abc', fields, strict=True))})"
 
 
+# All actions are most of all `continue`, which moves nothing; who names an action gets that one. Two queries, as
+# storage itself filters by what stands in them only.
+_MOVES = " or ".join(f'r.action == "{action}"' for action in ("slow_down", "speed_up", "pause"))
+_CHOSEN = 'named = "${action:regex}" != ".*"\n'
+
+
+def _decided(name: str, fields: Sequence[str], start: str = "v.timeRangeStart") -> str:
+    """Give the assignment of `name` to rate decisions: of the actions chosen, or else those that move something."""
+    chosen, moves = (
+        indented(read("agent_reasoning", fields, RATES, AGENT, actions, start=start)) for actions in (ACTION, _MOVES)
+    )
+    return f"{name} = if named then\n{chosen}\nelse\n{moves}\n"
+
+
 # Of a month's decisions the table shows the newest: one field tells from when on the others need to be read.
-_NEWEST = f"""oldest = {read("agent_reasoning", ["decision_id"], RATES, AGENT, ACTION)}
+_NEWEST = f"""{_decided("newer", ["decision_id"])}oldest = newer
 {newest(TABLE_ROWS, ["_time"])}
   |> tail(n: 1)
   |> findRecord(fn: (key) => true, idx: 0)
@@ -33,13 +50,15 @@ begin = if exists oldest._time then oldest._time else v.timeRangeStart
 COMPARED = Signal(
     "decisions compared",
     "none",
-    f"the newest {TABLE_ROWS} rate decisions: messages waiting before and one period after, what was intended, "
-    "and whether it came about",
-    _INTENDED
+    f"the newest {TABLE_ROWS} rate decisions that were to move something (slow_down, speed_up, pause; others by the "
+    "board's variable Action): messages waiting before and one period after, what was intended, and whether it came "
+    "about",
+    _CHOSEN
+    + _INTENDED
     + _DEPTH
     + _NEWEST
-    + read(
-        "agent_reasoning",
+    + _decided(
+        "recent",
         [
             "decision_id",
             *BEFORE,
@@ -50,12 +69,9 @@ COMPARED = Signal(
             "outcome_missing",
             "acted",
         ],
-        RATES,
-        AGENT,
-        ACTION,
         start="begin",
     )
-    + f"""
+    + f"""recent
   |> drop(columns: ["_start", "_stop", "_measurement"])
   |> pivot(rowKey: ["_time", "agent_id", "action"], columnKey: ["_field"], valueColumn: "_value")
   |> group()
@@ -68,8 +84,8 @@ COMPARED = Signal(
     action: r.action,
     intended: intended(action: r.action),
     before: {_sum_of("depth", BEFORE)},
-    after: if {_sum_of("known", AFTER)} then string(v: {_sum_of("depth", AFTER)}) else "",
-    change: if {_sum_of("known", AFTER)} then string(v: {_sum_of("depth", AFTER)} - {_sum_of("depth", BEFORE)}) else "",
+    after: if {_sum_of("known", AFTER)} then {_sum_of("depth", AFTER)} else r.{AFTER[0]},
+    change: if {_sum_of("known", AFTER)} then {_sum_of("depth", AFTER)} - {_sum_of("depth", BEFORE)} else r.{AFTER[0]},
     drain_before_s: r.drain_time_s,
     drain_after_s: r.drain_time_s_after,
     acted: if exists r.acted and not r.acted then "in shadow" else "yes",
@@ -148,30 +164,28 @@ SUCCESS_OVER_TIME = Signal(
   |> filter(fn: (r) => r.outcomes > 0.0)
   |> map(fn: (r) => ({{_time: r._time, action: r.action, _value: r.succeeded / r.outcomes}}))""",
     )
-    + "data",
+    + f"data\n{gapped('action')}",
 )
 
 INJECTED = Signal(
     "injected",
     "short",
     "anomalies that the generator put into messages on purpose: the ground truth",
-    counted(
-        read("injected_anomalies", ["message_id"]),
-        read("injected_anomalies_5m", ["injected"]),
-        [],
+    lines(
+        counted(read("injected_anomalies", ["message_id"]), read("injected_anomalies_5m", ["injected"]), [], empty=True)
     ),
 )
 FLAGGED = Signal(
     "flagged by ${__field.labels.by}",
     "short",
     "messages flagged as anomalies, by a brain (ai) or by a plausibility check (check)",
-    counted(read("flags", ["message_id"]), read("flags_5m", ["flagged"]), ["by"]),
+    lines(counted(read("flags", ["message_id"]), read("flags_5m", ["flagged"]), ["by"], empty=True)),
 )
 REJECTED = Signal(
     "rejected",
     "short",
     "messages set aside as malformed, or because their handler failed for good",
-    PICK + read("rejections", ["message_id"]) + "\n" + windows("count") + "\n" + totals([]),
+    lines(f"{PICK}{read('rejections', ['message_id'])}\n{windows('count', empty=True)}\n{totals([], empty=True)}"),
 )
 
 
@@ -210,12 +224,24 @@ _LATER = ("date.sub(from: v.timeRangeStart, d: 5m)", "date.add(to: v.timeRangeSt
 PRECISION = Signal(
     "precision, ${__field.labels.by}",
     "percentunit",
-    "the part of the flagged messages that really were injected anomalies, by who flagged",
+    "the part of the flagged messages that really were injected anomalies, by who flagged; nothing where none was "
+    "injected",
     _matched("flags", "by", "injected_anomalies", *_EARLIER, whole="flagged", part="right")
-    + """data
+    + f"""truth = (if long then
+{indented(read("injected_anomalies_5m", ["injected"]))}
+    |> group()
+    |> sum()
+else
+  others
+    |> count()
+) |> findRecord(fn: (key) => true, idx: 0)
+known = exists truth._value and truth._value > 0
+data
+  |> filter(fn: (r) => known)
   |> group(columns: ["by"])
   |> pivot(rowKey: ["by"], columnKey: ["name"], valueColumn: "_value")
-  |> map(fn: (r) => ({_time: v.timeRangeStop, by: r.by, _value: (if exists r.right then r.right else 0.0) / r.flagged}))
+  |> map(fn: (r) => ({{
+    _time: v.timeRangeStop, by: r.by, _value: (if exists r.right then r.right else 0.0) / r.flagged}}))
   |> group(columns: ["by"])""",
 )
 KINDS = Signal(

@@ -1,11 +1,7 @@
 """Messages and queues: what goes in, what comes out, and what waits meanwhile."""
 
-from ..flux import AGENT, QUEUE, ROUTED, either, per_minute, quantiles, read, summed, windows
+from ..flux import AGENT, DEAD_LETTERS, MAIN, QUEUE, ROUTED, either, per_minute, quantiles, read, summed, windows
 from . import Signal
-
-DEAD_LETTERS = "r.queue =~ /^books[.]/"
-MAIN = "r.queue !~ /^books[.]/"
-"""`books.` begins the names of the dead-letter queues only (reasond.topology)."""
 
 
 def _rate(measurement: str, field: str, queue: str) -> str:

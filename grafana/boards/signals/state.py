@@ -1,6 +1,8 @@
 """How the system is: its health, who is alive, how long the queues need."""
 
-from ..flux import AGENT, PICK, read, windows
+from reasond.core.rules import GUARD_DEPTH_MESSAGES
+
+from ..flux import AGENT, MAIN, PICK, lines, read, windows
 from . import Signal
 
 HEARTBEAT = "1m"
@@ -77,22 +79,40 @@ SCORES = Signal(
     "system_health_score, 0 to 100; the lowest of each window",
     f"{PICK}{read('system_health', ['system_health_score'])}\n{windows('min')}",
 )
+# The time of a queue with a message or two is noise: one that waits for its consumer counts a minute.
 DRAIN = Signal(
     "time to drain",
     "s",
-    "seconds that the slowest main queue needs until it is empty, at the rates of the monitor's newest analysis",
-    _newest("drain_time_s"),
+    "seconds that the slowest main queue needs until it is empty, by the rates of the monitor's newest analysis; 0 if "
+    f"no main queue held {GUARD_DEPTH_MESSAGES} messages in the last minute",
+    f"""import "date"
+deepest = {read("queue_metrics", ["depth"], MAIN, start=f"date.sub(from: v.timeRangeStop, d: {HEARTBEAT})")}
+  |> max()
+  |> group()
+  |> max()
+  |> findRecord(fn: (key) => true, idx: 0)
+few = exists deepest._value and deepest._value < {GUARD_DEPTH_MESSAGES}
+{read("system_health", ["drain_time_s", "issues_detected"], start=f"date.sub(from: v.timeRangeStop, d: {ANALYSIS})")}
+  |> toFloat()
+  |> group(columns: ["_field"])
+  |> last()
+  |> group()
+  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+  |> sort(columns: ["_time"])
+  |> tail(n: 1)
+  |> filter(fn: (r) => few or exists r.drain_time_s)
+  |> map(fn: (r) => ({{_time: r._time, _value: if few then 0.0 else r.drain_time_s}}))""",
 )
 DRAINS = Signal(
     "time to drain",
     "s",
     "seconds that the slowest main queue needs until it is empty; the longest of each window; "
-    "a gap where it doesn't drain, or nothing is known",
+    "a gap where it doesn't drain, or nothing is known; with a message or two in a queue it is noise",
     f"{PICK}{read('system_health', ['drain_time_s'])}\n{windows('max', empty=True)}",
 )
 ISSUES = Signal(
     "issues found by the monitor",
     "short",
     "issues that the monitor's analyses named",
-    f"{PICK}{read('system_health', ['issues_detected'])}\n{windows('sum')}",
+    lines(f"{PICK}{read('system_health', ['issues_detected'])}\n{windows('sum', empty=True)}"),
 )
