@@ -109,7 +109,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     tests = Path(__file__).resolve().parent
     for item in items:
         tier = item.path.relative_to(tests).parts[0]
-        if tier in ("unit", "contract", "services", "acceptance", "faults", "grafana", "hosts", "bench"):
+        if tier in ("unit", "contract", "services", "acceptance", "faults", "grafana", "hosts", "bench", "simulation"):
             item.add_marker(tier)
         if any(name in getattr(item, "fixturenames", ()) for names in PROGRAMS.values() for name in names):
             item.add_marker("services")

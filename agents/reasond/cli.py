@@ -19,6 +19,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "load": ("reasond.commands.load:load", "Drive real traffic through the broker."),
     "quarantine": ("reasond.commands.quarantine:quarantine", "Look at, requeue or drop messages set aside."),
     "doctor": ("reasond.commands.doctor:doctor", "Check every dependency and say how to mend it."),
+    "experiment": ("reasond.commands.experiment:experiment", "Find out by randomised blocks whether the model helps."),
     "simulate": ("reasond.commands.simulate:simulate", "Run the agents in virtual time, and compare who decides."),
     "report": ("reasond.commands.report:report", "Write what the agents did, and what came of it, as one page."),
     "demo": ("reasond.commands.demo:demo", "Watch ten minutes of the system in one process, without services."),

@@ -71,10 +71,19 @@ def control(agent: str, action: str, values: Tuple[str, ...], state_dir: Optiona
     orders = state.control()
     if action != "show":
         orders = _changed(orders, agent, action, values)
-        with _permitted(directory):
-            state.give_control(orders)
-        _reload(state, agent)
+        give_orders(directory, orders)
     click.echo(msgspec.json.encode(orders).decode())
+
+
+def give_orders(directory: Path, orders: Control) -> None:
+    """Write the orders of the agent whose state directory this is, and tell it if it runs.
+
+    Raises InputError where the directory can't be written to or the process can't be told.
+    """
+    state = StateDir(directory)
+    with _permitted(directory):
+        state.give_control(orders)
+    _reload(state, directory.name)
 
 
 def _known(base: Path) -> str:

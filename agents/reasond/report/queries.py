@@ -78,3 +78,56 @@ summed(field: "output_tokens") |> yield(name: "output_tokens")
 summed(field: "cost_usd") |> yield(name: "usd")
 """
 """What every attempt at the API took, by agent."""
+
+_DEPTH_BY_MINUTE = (
+    _RANGE
+    + """
+    |> filter(fn: (r) => r._measurement == "queue_metrics" and r._field == "depth")
+    |> filter(fn: (r) => r.queue == "fictional" or r.queue == "non-fictional" or r.queue == "priority")
+    |> aggregateWindow(every: 1m, fn: mean, createEmpty: false, timeSrc: "_start")
+    |> group(columns: ["queue", "_time"])
+    |> mean()
+    |> group(columns: ["_time"])
+    |> sum()
+    |> group()
+    |> keep(columns: ["_time", "_value"])
+"""
+)
+_EXPIRED_BY_MINUTE = (
+    _RANGE
+    + """
+    |> filter(fn: (r) => r._measurement == "queue_metrics" and r._field == "depth" and r.queue == "books.expired")
+    |> group(columns: ["queue"])
+    |> sort(columns: ["_time"])
+    |> difference(nonNegative: true)
+    |> aggregateWindow(every: 1m, fn: sum, createEmpty: false, timeSrc: "_start")
+    |> group()
+    |> keep(columns: ["_time", "_value"])
+"""
+)
+_USD_BY_MINUTE = (
+    _RANGE
+    + """
+    |> filter(fn: (r) => r._measurement == "api_calls" and r._field == "cost_usd")
+    |> aggregateWindow(every: 1m, fn: sum, createEmpty: false, timeSrc: "_start")
+    |> group(columns: ["_time"])
+    |> sum()
+    |> group()
+    |> keep(columns: ["_time", "_value"])
+"""
+)
+BY_MINUTE = {"depth": _DEPTH_BY_MINUTE, "expired": _EXPIRED_BY_MINUTE, "usd": _USD_BY_MINUTE}
+"""What an experiment is judged by, a minute: messages in the main queues (mean), messages expired, dollars spent."""
+
+EXPOSURE = (
+    _RANGE
+    + """
+    |> filter(fn: (r) => r._measurement == "agent_reasoning" and r._field == "block" and exists r.arm)
+    |> filter(fn: (r) => r.brain != "experiment" and r.brain != "operator")
+    |> map(fn: (r) => ({block: string(v: r._value), arm: r.arm, brain: r.brain, _value: 1}))
+    |> group(columns: ["block", "arm", "brain"])
+    |> sum()
+    |> group()
+"""
+)
+"""How many decisions each brain took in each block under each arm."""
