@@ -41,19 +41,20 @@ class _Series:
         self.times: List[int] = []
         self.fields: List[Dict[str, Any]] = []
 
-    def put(self, time_ns: int, fields: Dict[str, Any]) -> None:
-        """Take the fields, which become the series' own."""
+    def put(self, time_ns: int, fields: Dict[str, Any]) -> Dict[str, Any]:
+        """Take the fields, which become the series' own; give all that the point has now."""
         times = self.times
         if not times or time_ns > times[-1]:
             times.append(time_ns)
             self.fields.append(fields)
-            return
+            return fields
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
             self.fields[at].update(fields)
-        else:
-            times.insert(at, time_ns)
-            self.fields.insert(at, fields)
+            return self.fields[at]
+        times.insert(at, time_ns)
+        self.fields.insert(at, fields)
+        return fields
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
@@ -68,10 +69,41 @@ class _Series:
         return None
 
     def forget(self, before_ns: int) -> None:
-        cut = bisect_left(self.times, before_ns)
-        if cut >= _TRIM_POINTS:
+        if len(self.times) >= _TRIM_POINTS and self.times[_TRIM_POINTS - 1] < before_ns:
+            cut = bisect_left(self.times, before_ns)
             del self.times[:cut]
             del self.fields[:cut]
+
+
+class _Samples:
+    """The points of `queue_metrics` as they are asked for: built once, in the order of time, queue and agent.
+
+    Every publisher asks for the same minutes again and again.
+    """
+
+    def __init__(self) -> None:
+        self._keys: List[Tuple[int, str, str]] = []
+        self._samples: List[QueueSample] = []
+
+    def put(self, time_ns: int, tags: Dict[str, str], fields: Dict[str, Any]) -> None:
+        """Take a point with all its fields; replaces the one of that time, queue and agent."""
+        key = (time_ns, tags.get("queue", ""), tags.get("agent_id", ""))
+        at = bisect_left(self._keys, key)
+        again = at < len(self._keys) and self._keys[at] == key
+        self._keys[at : at + again] = [key]
+        self._samples[at : at + again] = [flux.queue_sample(time_ns, key[1], fields)]
+
+    def between(self, start_ns: int, stop_ns: int) -> Tuple[QueueSample, ...]:
+        return tuple(self._samples[self._first(start_ns) : self._first(stop_ns)])
+
+    def forget(self, before_ns: int) -> None:
+        if len(self._keys) >= _TRIM_POINTS and self._keys[_TRIM_POINTS - 1][0] < before_ns:
+            cut = self._first(before_ns)
+            del self._keys[:cut]
+            del self._samples[:cut]
+
+    def _first(self, time_ns: int) -> int:
+        return bisect_left(self._keys, (time_ns, "", ""))
 
 
 _Key = Tuple[Tuple[str, str], ...]
@@ -84,6 +116,9 @@ class EmbeddedStore:
         """Start empty; raw points older than the newest by more than `raw_retention_s` may be forgotten."""
         self._retention_ns = int(raw_retention_s * 1e9)
         self._tables: Dict[str, Dict[_Key, _Series]] = {name: {} for name in MEASUREMENTS}
+        self._samples = _Samples()
+        # Of all series of decisions, those that an agent's peers are told of, by the type of agent.
+        self._rates: Dict[str, List[_Series]] = {}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
 
@@ -96,7 +131,10 @@ class EmbeddedStore:
         for row in rows:
             fields = _stored(row)
             series = self._series(row)
-            series.put(row.time_ns, fields)
+            fields = series.put(row.time_ns, fields)
+            if row.measurement == "queue_metrics":
+                self._samples.put(row.time_ns, series.tags, fields)
+                self._samples.forget(row.time_ns - self._retention_ns)
             if row.measurement not in LASTING:
                 series.forget(row.time_ns - self._retention_ns)
 
@@ -124,25 +162,16 @@ class EmbeddedStore:
 
     def queue_samples(self, start_ns: int, stop_ns: int) -> Tuple[QueueSample, ...]:
         """Give `queue_metrics` of all queues in [start, stop), oldest first."""
-        found = []
-        for series in self._tables["queue_metrics"].values():
-            queue, agent_id = series.tags.get("queue", ""), series.tags.get("agent_id", "")
-            begin = bisect_left(series.times, start_ns)
-            for time_ns, fields in zip(series.times[begin:], series.between(start_ns, stop_ns)):
-                found.append((time_ns, queue, agent_id, fields))
-        found.sort(key=lambda entry: entry[:3])
-        return tuple(flux.queue_sample(time_ns, queue, fields) for time_ns, queue, _, fields in found)
+        return self._samples.between(start_ns, stop_ns)
 
     def peers(self, agent_type: str, start_ns: int, stop_ns: int) -> Tuple[Peer, ...]:
         """Give each agent's latest rate decision in [start, stop), by agent id; age counts from stop."""
         latest: Dict[str, Tuple[int, str, Dict[str, Any]]] = {}
-        for series in self._tables["agent_reasoning"].values():
-            tags = series.tags
-            if tags.get("agent_type") != agent_type or tags.get("decision_type") != flux.RATE_DECISION:
-                continue
+        for series in self._rates.get(agent_type, ()):
             last = series.last(flux.MARKERS["agent_reasoning"], start_ns, stop_ns)
             if last is None:
                 continue
+            tags = series.tags
             agent_id, found = tags.get("agent_id", ""), (last[0], tags.get("action", ""), last[1])
             if agent_id not in latest or found[:2] > latest[agent_id][:2]:
                 latest[agent_id] = found
@@ -208,10 +237,17 @@ class EmbeddedStore:
         if series is None:
             cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
             tags = {name: value for name, value in cleaned.items() if value}
-            key = tuple(sorted(tags.items()))
-            series = self._tables[row.measurement].setdefault(key, _Series(tags))
-            self._by_given_tags[as_given] = series
+            series = self._by_given_tags[as_given] = self._known(row.measurement, tags)
         return series
+
+    def _known(self, measurement: str, tags: Dict[str, str]) -> _Series:
+        """Give the series of clean tags, a new one where there is none yet."""
+        table, key = self._tables[measurement], tuple(sorted(tags.items()))
+        if key not in table:
+            table[key] = _Series(tags)
+            if measurement == "agent_reasoning" and tags.get("decision_type") == flux.RATE_DECISION:
+                self._rates.setdefault(tags.get("agent_type", ""), []).append(table[key])
+        return table[key]
 
     def _agents(self, start_ns: int, stop_ns: int) -> Tuple[AgentSeen, ...]:
         seen = []
