@@ -5,12 +5,13 @@ Sources: specification, "InfluxDB Schema for AI Metrics"; what is added stands b
 """
 
 from functools import lru_cache
-from typing import Any, Dict, Literal, Mapping, Tuple, Union
+from typing import Any, Dict, FrozenSet, Literal, Mapping, Tuple, Union
 
 from msgspec import Struct
 
 FieldType = Literal["int", "float", "bool", "str"]
 Scalar = Union[int, float, bool, str]
+_Series = Tuple[str, FrozenSet[Tuple[str, str]]]
 
 MAX_STRING_BYTES = 32768
 """InfluxDB takes strings of up to 64 KB; half of that leaves room for escapes."""
@@ -140,6 +141,15 @@ MEASUREMENTS: Dict[str, Measurement] = {
 """By name."""
 
 
+_TYPES: Dict[FieldType, type] = {"int": int, "float": float, "bool": bool, "str": str}
+FIELD_TYPES: Dict[str, Dict[str, type]] = {
+    name: {field: _TYPES[kind] for field, kind in measurement.fields.items()}
+    for name, measurement in MEASUREMENTS.items()
+}
+"""Each measurement's fields with the Python type of their values."""
+_TAGS: Dict[str, FrozenSet[str]] = {name: frozenset(measurement.tags) for name, measurement in MEASUREMENTS.items()}
+
+
 class Stamper:
     """Makes rows whose timestamps are unique per series, so that no point silently replaces another.
 
@@ -152,23 +162,23 @@ class Stamper:
     def __init__(self) -> None:
         """Start with no series seen."""
         self.clock_steps = 0
-        self._last: Dict[Tuple[str, ...], int] = {}
+        self._last: Dict[_Series, int] = {}
 
     def row(self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], wall_ns: int) -> Row:
         """Give a row of `measurement` at `wall_ns` or just after; fields that are None are left out.
 
         Raises KeyError for a measurement, tag or field that is not declared: a programming error.
         """
-        declared = MEASUREMENTS[measurement]
-        unknown = (set(tags) - set(declared.tags)) | (set(fields) - set(declared.fields))
-        if unknown:
+        known_tags, types = _TAGS[measurement], FIELD_TYPES[measurement]
+        if not (known_tags >= tags.keys() and types.keys() >= fields.keys()):
+            unknown = (set(tags) - known_tags) | (set(fields) - set(types))
             raise KeyError("{} has no {}".format(measurement, ", ".join(sorted(unknown))))
         kept = {tag: value for tag, value in tags.items() if value}
-        stamp = self._stamp((measurement, *sorted("{}={}".format(k, v) for k, v in kept.items())), wall_ns)
-        typed = {name: _typed(declared.fields[name], value) for name, value in fields.items() if value is not None}
+        stamp = self._stamp((measurement, frozenset(kept.items())), wall_ns)
+        typed = {name: _typed(types[name], value) for name, value in fields.items() if value is not None}
         return Row(measurement=measurement, tags=kept, fields=typed, time_ns=stamp)
 
-    def _stamp(self, series: Tuple[str, ...], wall_ns: int) -> int:
+    def _stamp(self, series: _Series, wall_ns: int) -> int:
         last = self._last.get(series)
         if last is not None and wall_ns <= last:
             if last - wall_ns > self._STEP_NS:
@@ -179,15 +189,10 @@ class Stamper:
         return wall_ns
 
 
-def _typed(field_type: FieldType, value: Any) -> Scalar:
+def _typed(kind: type, value: Any) -> Scalar:
     """Give the value in the declared type, never in the one Python happens to hold."""
-    if field_type == "int":
-        return int(value)
-    if field_type == "float":
-        return float(value)
-    if field_type == "bool":
-        return bool(value)
-    return str(value)
+    typed: Scalar = value if type(value) is kind else kind(value)
+    return typed
 
 
 def clean_tag(text: str) -> str:
@@ -197,7 +202,10 @@ def clean_tag(text: str) -> str:
 
 def clean_string(text: str) -> str:
     """Give a string field's value as it is stored: one line, cut to `MAX_STRING_BYTES`."""
-    return _printable(text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore"))
+    # No character takes more than 4 bytes: nearly all texts are far too short to be cut.
+    if len(text) * 4 > MAX_STRING_BYTES:
+        text = text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore")
+    return _printable(text)
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 from reasond import flux
 from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
 from reasond.errors import StoreRefused
-from reasond.points import MEASUREMENTS, Row, clean_string, clean_tag
+from reasond.points import FIELD_TYPES, MEASUREMENTS, Row, clean_string, clean_tag
 
 LASTING = frozenset("agent_reasoning budget system_health flags rejections injected_anomalies api_calls".split())
 """Kept whole: few points, and summaries look back on all of them; others are kept for `raw_retention_s`."""
@@ -23,11 +23,6 @@ RAW_RETENTION_S = 7200.0
 
 # Trimming costs a move of the list: done once so many points of a series are too old.
 _TRIM_POINTS = 1024
-_TYPES: Dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-_FIELD_TYPES: Dict[str, Dict[str, type]] = {
-    name: {field: _TYPES[kind] for field, kind in measurement.fields.items()}
-    for name, measurement in MEASUREMENTS.items()
-}
 _MAX_INT = 2**63 - 1
 
 
@@ -308,7 +303,7 @@ class _Window:
 
 def _stored(row: Row) -> Dict[str, Any]:
     """Give the fields as they are kept; raises StoreRefused for one that InfluxDB would refuse."""
-    types = _FIELD_TYPES[row.measurement]
+    types = FIELD_TYPES[row.measurement]
     fields = {}
     for name, value in row.fields.items():
         kind: type = type(value)
