@@ -10,6 +10,8 @@ from reasond.core.effects import Now
 class VirtualTimer:
     """A pending call that can be dropped."""
 
+    __slots__ = ("function",)
+
     def __init__(self, function: Callable[[], None]) -> None:
         """Hold the call."""
         self.function: Optional[Callable[[], None]] = function
@@ -25,25 +27,30 @@ class VirtualClock:
     def __init__(self, start_wall_ns: int) -> None:
         """Begin at monotonic 0.0 and the given UTC time."""
         self._start_wall_ns = start_wall_ns
-        self._mono = 0.0
+        self._now = Now(mono=0.0, wall_ns=start_wall_ns)
         self._order = itertools.count()
         self._heap: List[Tuple[float, int, VirtualTimer]] = []
 
     def now(self) -> Now:
         """Give the virtual time."""
-        return Now(mono=self._mono, wall_ns=self._start_wall_ns + int(self._mono * 1e9))
+        return self._now
 
     def call_at(self, mono: float, function: Callable[[], None]) -> VirtualTimer:
         """Call `function` at virtual time `mono`, or next when that is past."""
         timer = VirtualTimer(function)
-        heapq.heappush(self._heap, (max(mono, self._mono), next(self._order), timer))
+        heapq.heappush(self._heap, (max(mono, self._now.mono), next(self._order), timer))
         return timer
 
     def run_until(self, mono: float) -> None:
         """Run every call that is due up to and at `mono`, and leave the time there."""
         while self._heap and self._heap[0][0] <= mono:
-            self._mono, _, timer = heapq.heappop(self._heap)
+            at, _, timer = heapq.heappop(self._heap)
+            self._go_on(at)
             function, timer.function = timer.function, None
             if function is not None:
                 function()
-        self._mono = max(self._mono, mono)
+        self._go_on(mono)
+
+    def _go_on(self, mono: float) -> None:
+        if mono > self._now.mono:
+            self._now = Now(mono=mono, wall_ns=self._start_wall_ns + int(mono * 1e9))
