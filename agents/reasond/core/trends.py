@@ -4,8 +4,9 @@ Used by the publisher's core for its questions and by `core.outcome`; general en
 None is unknown, never 0.
 """
 
-import statistics
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+import math
+from operator import attrgetter
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
 from reasond.core.contexts import QueueFacts
 from reasond.core.views import QueueSample
@@ -20,11 +21,13 @@ RATE_WINDOW_NS = 30 * 1_000_000_000
 """The broker's rates cover its last sampling interval of a few seconds: with slow handlers most of them are 0."""
 NS_PER_MINUTE = 60 * 1_000_000_000
 
+_by_time = attrgetter("time_ns")
+
 
 def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
     """Give that queue's samples whose depth is known, oldest first."""
     mine = [sample for sample in samples if sample.queue == queue and sample.depth is not None]
-    return sorted(mine, key=lambda sample: sample.time_ns)
+    return sorted(mine, key=_by_time)
 
 
 def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
@@ -34,11 +37,11 @@ def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
         return None
     start = points[0][0]
     times = [(time_ns - start) / NS_PER_MINUTE for time_ns, _ in points]
-    mean_time, mean_depth = statistics.fmean(times), statistics.fmean(depth for _, depth in points)
-    spread = sum((at - mean_time) ** 2 for at in times)
+    mean_time, mean_depth = _mean(times), _mean([depth for _, depth in points])
+    spread = sum([(at - mean_time) ** 2 for at in times])
     if spread == 0:
         return None
-    return sum((at - mean_time) * (depth - mean_depth) for at, (_, depth) in zip(times, points)) / spread
+    return sum([(at - mean_time) * (depth - mean_depth) for at, (_, depth) in zip(times, points)]) / spread
 
 
 def drain_time_s(
@@ -110,17 +113,15 @@ def expired_per_minute(samples: Iterable[QueueSample], queue: str = EXPIRED) -> 
 
     None when it was sampled less than twice, or lost messages meanwhile (purged, or old ones fell off).
     """
-    depths = [(sample.time_ns, sample.depth or 0) for sample in of_queue(samples, queue)]
-    if len(depths) < 2 or depths[-1][0] == depths[0][0]:
+    mine = of_queue(samples, queue)
+    if len(mine) < 2 or mine[-1].time_ns == mine[0].time_ns:
         return None
-    if any(later < earlier for earlier, later in _pairs(depths)):
+    depths = [sample.depth or 0 for sample in mine]
+    # It never shrank when it is in order.
+    if depths != sorted(depths):
         return None
-    minutes = (depths[-1][0] - depths[0][0]) / NS_PER_MINUTE
-    return (depths[-1][1] - depths[0][1]) / minutes
-
-
-def _pairs(depths: Sequence[Tuple[int, int]]) -> Iterable[Tuple[int, int]]:
-    return ((earlier, later) for (_, earlier), (_, later) in zip(depths, depths[1:]))
+    minutes = (mine[-1].time_ns - mine[0].time_ns) / NS_PER_MINUTE
+    return (depths[-1] - depths[0]) / minutes
 
 
 def _recent_mean(samples: Sequence[QueueSample], field: str) -> Optional[float]:
@@ -128,4 +129,9 @@ def _recent_mean(samples: Sequence[QueueSample], field: str) -> Optional[float]:
     since_ns = samples[-1].time_ns - RATE_WINDOW_NS
     rates = [getattr(sample, field) for sample in samples if sample.time_ns > since_ns]
     known = [rate for rate in rates if rate is not None]
-    return statistics.fmean(known) if known else None
+    return _mean(known) if known else None
+
+
+def _mean(values: Sequence[float]) -> float:
+    # What statistics.fmean gives, but it is asked for thousands of times a day and takes three times as long.
+    return math.fsum(values) / len(values)
