@@ -5,13 +5,12 @@ Sources: specification, "InfluxDB Schema for AI Metrics"; what is added stands b
 """
 
 from functools import lru_cache
-from typing import Any, Dict, FrozenSet, Literal, Mapping, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from msgspec import Struct
 
 FieldType = Literal["int", "float", "bool", "str"]
 Scalar = Union[int, float, bool, str]
-_Series = Tuple[str, FrozenSet[Tuple[str, str]]]
 
 MAX_STRING_BYTES = 32768
 """InfluxDB takes strings of up to 64 KB; half of that leaves room for escapes."""
@@ -27,7 +26,7 @@ class Measurement(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, gc=False):
-    """One point: fields of a measurement at a time (UTC nanoseconds) under a tag set."""
+    """One point: fields of a measurement at a time (UTC nanoseconds) under a tag set, which rows may share."""
 
     measurement: str
     tags: Dict[str, str]
@@ -147,7 +146,16 @@ FIELD_TYPES: Dict[str, Dict[str, type]] = {
     for name, measurement in MEASUREMENTS.items()
 }
 """Each measurement's fields with the Python type of their values."""
-_TAGS: Dict[str, FrozenSet[str]] = {name: frozenset(measurement.tags) for name, measurement in MEASUREMENTS.items()}
+
+
+class _Series:
+    """What all rows of one tag set have in common, and the latest of their stamps."""
+
+    __slots__ = ("last_ns", "tags")
+
+    def __init__(self, tags: Dict[str, str]) -> None:
+        self.tags = tags
+        self.last_ns: Optional[int] = None
 
 
 class Stamper:
@@ -162,37 +170,51 @@ class Stamper:
     def __init__(self) -> None:
         """Start with no series seen."""
         self.clock_steps = 0
-        self._last: Dict[_Series, int] = {}
+        self._series: Dict[Tuple[str, FrozenSet[Tuple[str, str]]], _Series] = {}
+        # The same tag sets come again and again, in the same order.
+        self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
 
     def row(self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], wall_ns: int) -> Row:
         """Give a row of `measurement` at `wall_ns` or just after; fields that are None are left out.
 
         Raises KeyError for a measurement, tag or field that is not declared: a programming error.
         """
-        known_tags, types = _TAGS[measurement], FIELD_TYPES[measurement]
-        if not (known_tags >= tags.keys() and types.keys() >= fields.keys()):
-            unknown = (set(tags) - known_tags) | (set(fields) - set(types))
-            raise KeyError("{} has no {}".format(measurement, ", ".join(sorted(unknown))))
+        as_given = (measurement, *tags.items())
+        series = self._by_given_tags.get(as_given)
+        if series is None:
+            series = self._by_given_tags[as_given] = self._declared(measurement, tags)
+        types = FIELD_TYPES[measurement]
+        if not types.keys() >= fields.keys():
+            raise _unknown(measurement, fields.keys() - types.keys())
+        # In the declared type, never in the one Python happens to hold.
+        typed = {
+            name: value if type(value) is types[name] else types[name](value)
+            for name, value in fields.items()
+            if value is not None
+        }
+        return Row(measurement, series.tags, typed, self._stamp(series, wall_ns))
+
+    def _declared(self, measurement: str, tags: Mapping[str, str]) -> _Series:
+        """Give the series of these tags, a new one where there is none yet; empty tags are left out."""
+        unknown = tags.keys() - set(MEASUREMENTS[measurement].tags)
+        if unknown:
+            raise _unknown(measurement, unknown)
         kept = {tag: value for tag, value in tags.items() if value}
-        stamp = self._stamp((measurement, frozenset(kept.items())), wall_ns)
-        typed = {name: _typed(types[name], value) for name, value in fields.items() if value is not None}
-        return Row(measurement=measurement, tags=kept, fields=typed, time_ns=stamp)
+        return self._series.setdefault((measurement, frozenset(kept.items())), _Series(kept))
 
     def _stamp(self, series: _Series, wall_ns: int) -> int:
-        last = self._last.get(series)
+        last = series.last_ns
         if last is not None and wall_ns <= last:
             if last - wall_ns > self._STEP_NS:
                 self.clock_steps += 1
             else:
                 wall_ns = last + 1
-        self._last[series] = wall_ns
+        series.last_ns = wall_ns
         return wall_ns
 
 
-def _typed(kind: type, value: Any) -> Scalar:
-    """Give the value in the declared type, never in the one Python happens to hold."""
-    typed: Scalar = value if type(value) is kind else kind(value)
-    return typed
+def _unknown(measurement: str, names: Iterable[str]) -> KeyError:
+    return KeyError("{} has no {}".format(measurement, ", ".join(sorted(names))))
 
 
 def clean_tag(text: str) -> str:

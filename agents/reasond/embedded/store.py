@@ -23,7 +23,7 @@ RAW_RETENTION_S = 7200.0
 
 # Trimming costs a move of the list: done once so many points of a series are too old.
 _TRIM_POINTS = 1024
-_MAX_INT = 2**63 - 1
+_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 
 
 class _Series:
@@ -273,13 +273,20 @@ class _Window:
         self._tables = tables
         self._start_ns = start_ns
         self._stop_ns = stop_ns
+        self._inside: Dict[str, List[Tuple[Dict[str, str], List[Dict[str, Any]]]]] = {}
+
+    def _points(self, measurement: str) -> List[Tuple[Dict[str, str], List[Dict[str, Any]]]]:
+        """Give the tags and points of each series that has any; looked for once, as many fields are asked for."""
+        if measurement not in self._inside:
+            all_of = [(s.tags, s.between(self._start_ns, self._stop_ns)) for s in self._tables[measurement].values()]
+            self._inside[measurement] = [(tags, points) for tags, points in all_of if points]
+        return self._inside[measurement]
 
     def _found(self, measurement: str, field: str) -> Iterator[Tuple[Dict[str, str], List[Any]]]:
-        for series in self._tables[measurement].values():
-            points = series.between(self._start_ns, self._stop_ns)
+        for tags, points in self._points(measurement):
             values = [fields[field] for fields in points if field in fields]
             if values:
-                yield series.tags, values
+                yield tags, values
 
     def values(self, measurement: str, field: str) -> List[Any]:
         return [value for _, values in self._found(measurement, field) for value in values]
@@ -311,9 +318,13 @@ def _stored(row: Row) -> Dict[str, Any]:
             wrong = f"{name} of {row.measurement} is {kind.__name__}, not {types[name].__name__}"
             raise StoreRefused(f"field type conflict: {wrong}")
         # Line protocol has neither (InfluxDB 2 manual, "Line protocol, data types").
-        if kind is float and not isfinite(value):
-            raise StoreRefused(f"{name} of {row.measurement} is no finite number")
-        if kind is int and not -_MAX_INT - 1 <= value <= _MAX_INT:
-            raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
-        fields[name] = clean_string(value) if kind is str else value
+        if kind is float:
+            if not isfinite(value):
+                raise StoreRefused(f"{name} of {row.measurement} is no finite number")
+        elif kind is int:
+            if not _MIN_INT <= value <= _MAX_INT:
+                raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
+        elif kind is str:
+            value = clean_string(value)
+        fields[name] = value
     return fields
