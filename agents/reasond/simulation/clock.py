@@ -38,19 +38,22 @@ class VirtualClock:
     def call_at(self, mono: float, function: Callable[[], None]) -> VirtualTimer:
         """Call `function` at virtual time `mono`, or next when that is past."""
         timer = VirtualTimer(function)
-        heapq.heappush(self._heap, (max(mono, self._now.mono), next(self._order), timer))
+        now = self._now.mono
+        heapq.heappush(self._heap, (mono if mono > now else now, next(self._order), timer))
         return timer
 
     def run_until(self, mono: float) -> None:
         """Run every call that is due up to and at `mono`, and leave the time there."""
-        while self._heap and self._heap[0][0] <= mono:
-            at, _, timer = heapq.heappop(self._heap)
-            self._go_on(at)
+        heap = self._heap
+        while heap and heap[0][0] <= mono:
+            at, _, timer = heapq.heappop(heap)
+            if at > self._now.mono:
+                self._go_on(at)
             function, timer.function = timer.function, None
             if function is not None:
                 function()
-        self._go_on(mono)
+        if mono > self._now.mono:
+            self._go_on(mono)
 
     def _go_on(self, mono: float) -> None:
-        if mono > self._now.mono:
-            self._now = Now(mono=mono, wall_ns=self._start_wall_ns + int(mono * 1e9))
+        self._now = Now(mono, self._start_wall_ns + int(mono * 1e9))
