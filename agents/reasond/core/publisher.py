@@ -4,7 +4,6 @@ A pure state machine of the shape of `core.agent.AgentCore`. Source: specificati
 and not confirmed is kept by `core.outbox`, what was decided and not judged yet by `core.hindsight`.
 """
 
-from operator import attrgetter
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from msgspec import Struct
@@ -53,7 +52,6 @@ OPERATOR = "operator"
 """The `brain` tag of what the operator ordered."""
 AMQP_PRIORITIES: Dict[str, int] = {"low": 1, "normal": 5, "high": 9}
 """The AMQP basic property `priority` goes from 0 to 9; it changes nothing here, and tells other consumers."""
-_by_time = attrgetter("time_ns")
 _PUBLISH, _DECIDE, _DEADLINE, _PAUSE = "publish:", "decide", "deadline", "pause"
 _PAID = ("tokens_used", "input_tokens", "output_tokens", "cost_usd")
 _DEPTH_FIELDS = {
@@ -625,7 +623,7 @@ def _depth_source(view: Optional[RateView]) -> str:
     """Give where the depths came from: the view's source, or `declare` for ready counts alone."""
     if view is None:
         return "unknown"
-    newest = {s.queue: s.source for s in sorted(view.samples, key=_by_time) if s.depth is not None}
+    newest = {sample.queue: sample.source for sample in view.samples if sample.depth is not None}
     if any(newest.get(queue) == "declare" for queue in MAIN_QUEUES):
         return "declare"
     return view.source if newest else "unknown"

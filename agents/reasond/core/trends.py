@@ -69,12 +69,15 @@ def drain_time_s(
 
 
 def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
-    """Give what is known of one queue; depth and consumers are the newest, rates a mean of the recent ones."""
+    """Give what is known of one queue; depth and consumers are the newest, rates a mean over RATE_WINDOW_NS."""
     mine = of_queue(samples, queue)
     if not mine:
         return QueueFacts(depth=None)
     trend = trend_per_minute(mine)
-    publish, acked = _recent_mean(mine, "publish_rate"), _recent_mean(mine, "ack_rate")
+    since_ns = mine[-1].time_ns - RATE_WINDOW_NS
+    recent = [sample for sample in mine if sample.time_ns > since_ns]
+    publish = _known_mean([sample.publish_rate for sample in recent])
+    acked = _known_mean([sample.ack_rate for sample in recent])
     return QueueFacts(
         depth=mine[-1].depth,
         trend_per_minute=trend,
@@ -124,10 +127,8 @@ def expired_per_minute(samples: Iterable[QueueSample], queue: str = EXPIRED) -> 
     return (depths[-1] - depths[0]) / minutes
 
 
-def _recent_mean(samples: Sequence[QueueSample], field: str) -> Optional[float]:
-    """Give the mean of a rate over the last RATE_WINDOW_NS before the newest sample; None where it isn't known."""
-    since_ns = samples[-1].time_ns - RATE_WINDOW_NS
-    rates = [getattr(sample, field) for sample in samples if sample.time_ns > since_ns]
+def _known_mean(rates: Sequence[Optional[float]]) -> Optional[float]:
+    """Give the mean of the rates that are known; None where none is."""
     known = [rate for rate in rates if rate is not None]
     return _mean(known) if known else None
 
