@@ -127,7 +127,9 @@ def read(body: bytes) -> Union[Message, Invalid]:
 
 def read_as(body: bytes, content_type: Optional[str]) -> Union[Message, Invalid]:
     """Read a body that came with this content type, absent or application/json with any parameters; never raises."""
-    if content_type is not None and content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+    if content_type is None or content_type == CONTENT_TYPE:
+        return read(body)
+    if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
         return Invalid("$", "content type {!r} is not {}".format(content_type[:100], CONTENT_TYPE))
     return read(body)
 

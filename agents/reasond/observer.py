@@ -98,5 +98,6 @@ def _or_none(ask: Callable[[], T]) -> Optional[T]:
 
 
 def _newest_ns(samples: Sequence[QueueSample]) -> Optional[int]:
-    """Give the time of the newest main queue's sample that knows its depth."""
-    return max((s.time_ns for s in samples if s.queue in MAIN_QUEUES and s.depth is not None), default=None)
+    """Give the time of the newest main queue's sample that knows its depth; the samples are oldest first."""
+    known = (s.time_ns for s in reversed(samples) if s.queue in MAIN_QUEUES and s.depth is not None)
+    return next(known, None)

@@ -5,7 +5,7 @@ Sources: specification, "InfluxDB Schema for AI Metrics"; what is added stands b
 """
 
 from functools import lru_cache
-from typing import Any, Callable, Dict, FrozenSet, Literal, Mapping, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterable, Literal, Mapping, Optional, Tuple, Union
 
 from msgspec import Struct
 
@@ -26,7 +26,7 @@ class Measurement(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, gc=False):
-    """One point: fields of a measurement at a time (UTC nanoseconds) under a tag set."""
+    """One point: fields of a measurement at a time (UTC nanoseconds) under a tag set, which rows may share."""
 
     measurement: str
     tags: Dict[str, str]
@@ -140,9 +140,22 @@ MEASUREMENTS: Dict[str, Measurement] = {
 """By name."""
 
 
-_TAGS: Dict[str, FrozenSet[str]] = {name: frozenset(measurement.tags) for name, measurement in MEASUREMENTS.items()}
-# A value is written in its field's declared type, never in the one Python happens to hold.
-_CASTS: Dict[FieldType, Callable[[Any], Scalar]] = {"int": int, "float": float, "bool": bool, "str": str}
+_TYPES: Dict[FieldType, type] = {"int": int, "float": float, "bool": bool, "str": str}
+FIELD_TYPES: Dict[str, Dict[str, type]] = {
+    name: {field: _TYPES[kind] for field, kind in measurement.fields.items()}
+    for name, measurement in MEASUREMENTS.items()
+}
+"""Each measurement's fields with the Python type of their values."""
+
+
+class _Series:
+    """What all rows of one tag set have in common, and the latest of their stamps."""
+
+    __slots__ = ("last_ns", "tags")
+
+    def __init__(self, tags: Dict[str, str]) -> None:
+        self.tags = tags
+        self.last_ns: Optional[int] = None
 
 
 class Stamper:
@@ -157,41 +170,51 @@ class Stamper:
     def __init__(self) -> None:
         """Start with no series seen."""
         self.clock_steps = 0
-        self._last: Dict[Tuple[Any, ...], int] = {}
-        self._kept: Dict[Tuple[Any, ...], Tuple[Dict[str, str], Tuple[Any, ...]]] = {}
+        self._series: Dict[Tuple[str, FrozenSet[Tuple[str, str]]], _Series] = {}
+        # The same tag sets come again and again, in the same order.
+        self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
 
     def row(self, measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], wall_ns: int) -> Row:
         """Give a row of `measurement` at `wall_ns` or just after; fields that are None are left out.
 
         Raises KeyError for a measurement, tag or field that is not declared: a programming error.
         """
-        types = MEASUREMENTS[measurement].fields
-        if not (tags.keys() <= _TAGS[measurement] and fields.keys() <= types.keys()):
-            unknown = (tags.keys() - _TAGS[measurement]) | (fields.keys() - types.keys())
-            raise KeyError("{} has no {}".format(measurement, ", ".join(sorted(unknown))))
-        kept, series = self._series(measurement, tags)
-        stamp = self._stamp(series, wall_ns)
-        typed = {name: _CASTS[types[name]](value) for name, value in fields.items() if value is not None}
-        return Row(measurement=measurement, tags=kept, fields=typed, time_ns=stamp)
+        as_given = (measurement, *tags.items())
+        series = self._by_given_tags.get(as_given)
+        if series is None:
+            series = self._by_given_tags[as_given] = self._declared(measurement, tags)
+        types = FIELD_TYPES[measurement]
+        if not types.keys() >= fields.keys():
+            raise _unknown(measurement, fields.keys() - types.keys())
+        # In the declared type, never in the one Python happens to hold.
+        typed = {
+            name: value if type(value) is types[name] else types[name](value)
+            for name, value in fields.items()
+            if value is not None
+        }
+        return Row(measurement, series.tags, typed, self._stamp(series, wall_ns))
 
-    def _series(self, measurement: str, tags: Mapping[str, str]) -> Tuple[Dict[str, str], Tuple[Any, ...]]:
-        """Give the tags that aren't empty, and what names their series; both are the same for the same tags."""
-        given = (measurement, *tags.items())
-        found = self._kept.get(given)
-        if found is None:
-            kept = {tag: value for tag, value in tags.items() if value}
-            found = self._kept[given] = kept, (measurement, *sorted(kept.items()))
-        return found
+    def _declared(self, measurement: str, tags: Mapping[str, str]) -> _Series:
+        """Give the series of these tags, a new one where there is none yet; empty tags are left out."""
+        unknown = tags.keys() - set(MEASUREMENTS[measurement].tags)
+        if unknown:
+            raise _unknown(measurement, unknown)
+        kept = {tag: value for tag, value in tags.items() if value}
+        return self._series.setdefault((measurement, frozenset(kept.items())), _Series(kept))
 
-    def _stamp(self, series: Tuple[Any, ...], wall_ns: int) -> int:
-        last = self._last.get(series)
+    def _stamp(self, series: _Series, wall_ns: int) -> int:
+        last = series.last_ns
         if last is not None and wall_ns <= last:
             if last - wall_ns > self._STEP_NS:
                 self.clock_steps += 1
             else:
                 wall_ns = last + 1
-        self._last[series] = wall_ns
+        series.last_ns = wall_ns
         return wall_ns
+
+
+def _unknown(measurement: str, names: Iterable[str]) -> KeyError:
+    return KeyError("{} has no {}".format(measurement, ", ".join(sorted(names))))
 
 
 def clean_tag(text: str) -> str:
@@ -201,7 +224,10 @@ def clean_tag(text: str) -> str:
 
 def clean_string(text: str) -> str:
     """Give a string field's value as it is stored: one line, cut to `MAX_STRING_BYTES`."""
-    return _printable(text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore"))
+    # No character takes more than 4 bytes: nearly all texts are far too short to be cut.
+    if len(text) * 4 > MAX_STRING_BYTES:
+        text = text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore")
+    return _printable(text)
 
 
 def _printable(text: str) -> str:

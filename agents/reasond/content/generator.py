@@ -14,7 +14,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reasond.content.places import Place, all_places, between, distance_km, nearest
+from reasond.content.places import Place, Way, all_places, distance_km, nearest
 from reasond.content.source import Item
 from reasond.core.effects import Now
 from reasond.messages import Coordinates, Genre, Payload, Priority
@@ -109,12 +109,11 @@ CONTRADICTING: Tuple[str, ...] = (
 
 
 class Book(Struct):
-    """One book and its present journey; times are UTC seconds, it stays at `start` until it leaves."""
+    """One book and its present journey; times are UTC seconds, it stays at the way's start until it leaves."""
 
     entity_id: str
     title: str
-    start: Place
-    end: Place
+    way: Way
     leaves: float
     arrives: float
     vehicle: str
@@ -128,7 +127,7 @@ class Book(Struct):
 
     def at(self, wall: float) -> Coordinates:
         """Give where the book is."""
-        lat, lng = between(self.start, self.end, self.part(wall))
+        lat, lng = self.way.at(self.part(wall))
         return Coordinates(lat=round(lat, 5), lng=round(lng, 5))
 
 
@@ -190,7 +189,7 @@ class Generator:
             fleet.append(self._new_book(genre, wall))
         book = self._rng.choice(fleet)
         if wall >= book.arrives:
-            self._send(book, book.end, book.arrives + self._rng.uniform(*STAY_S), wall)
+            self._send(book, book.way.end, book.arrives + self._rng.uniform(*STAY_S), wall)
         return book
 
     def _new_book(self, genre: Genre, wall: float) -> Book:
@@ -199,8 +198,7 @@ class Generator:
         book = Book(
             entity_id=f"book_{self._settings.agent_id}_{self._began}_{self._made}",
             title=self._rng.choice(TITLES[genre]),
-            start=start,
-            end=start,
+            way=Way(start, start),
             leaves=wall,
             arrives=wall,
             vehicle="van",
@@ -208,17 +206,18 @@ class Generator:
         # Nobody has seen it yet: it may as well have left a while ago.
         self._send(book, start, wall + self._rng.uniform(-3600.0, STAY_S[1]), wall - 3600.0)
         if wall >= book.arrives:
-            self._send(book, book.end, wall + self._rng.uniform(*STAY_S), wall)
+            self._send(book, book.way.end, wall + self._rng.uniform(*STAY_S), wall)
         return book
 
     def _send(self, book: Book, start: Place, leaves: float, wall: float) -> None:
         """Let a book leave `start` for somewhere else, not before `wall`: its past is not to be rewritten."""
-        others: Sequence[Place] = [place for place in self._places if place != start]
         if self._rng.random() < NEAR_PART:
             others = nearest(start, self._places, NEAR_PLACES)
-        fit = [place for place in self._rng.sample(others, min(len(others), 12)) if _stays_south(start, place)]
-        book.start, book.end = start, fit[0] if fit else others[0]
-        far = _apart(book.start, book.end)
+        else:
+            others = tuple(place for place in self._places if place != start)
+        ways = (Way(start, place) for place in self._rng.sample(others, min(len(others), 12)))
+        book.way = next(filter(_stays_south, ways), None) or Way(start, others[0])
+        far = book.way.length_km
         for reach, vehicle, slow, fast in SPEEDS_KMH:
             if far <= reach:
                 book.vehicle = vehicle
@@ -232,7 +231,7 @@ class Generator:
             action, template = "location_update", self._rng.choice(MOVING)
         else:
             action, template = self._rng.choice(STAYING)
-        left = (1 - part) * _apart(book.start, book.end)
+        left = (1 - part) * book.way.length_km
         return action, _told(template, book, left=left, part=100 * part)
 
     def _elsewhere(self, at: Coordinates) -> Place:
@@ -320,8 +319,8 @@ ANOMALIES: Dict[str, Maker] = {**BY_CHECK, **BY_CONTEXT}
 def _told(template: str, book: Book, elsewhere: Optional[Place] = None, *, left: float = 0.0, part: float = 0.0) -> str:
     return template.format(
         title=book.title,
-        start=book.start.name,
-        end=book.end.name,
+        start=book.way.start.name,
+        end=book.way.end.name,
         vehicle=book.vehicle,
         elsewhere=elsewhere.name if elsewhere is not None else "",
         left=left,
@@ -329,12 +328,8 @@ def _told(template: str, book: Book, elsewhere: Optional[Place] = None, *, left:
     )
 
 
-def _apart(start: Place, end: Place) -> float:
-    return distance_km(start.lat, start.lng, end.lat, end.lng)
-
-
-def _stays_south(start: Place, end: Place) -> bool:
-    return all(abs(between(start, end, n / POLAR_STEPS)[0]) <= POLAR_DEGREES for n in range(POLAR_STEPS + 1))
+def _stays_south(way: Way) -> bool:
+    return all(abs(way.at(n / POLAR_STEPS)[0]) <= POLAR_DEGREES for n in range(POLAR_STEPS + 1))
 
 
 def _base36(number: int) -> str:

@@ -68,20 +68,53 @@ def distance_km(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> float
     return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, half)))
 
 
-def between(start: Place, end: Place, part: float) -> Tuple[float, float]:
-    """Give the point (lat, lng in degrees) that lies `part` (0 to 1) of the way along the great circle."""
-    angle, sin_angle, ends = _way(start, end)
-    if angle < 1e-9 or part <= 0.0:
-        return start.lat, start.lng
-    if part >= 1.0:
-        return end.lat, end.lng
-    weights = (math.sin((1 - part) * angle) / sin_angle, math.sin(part * angle) / sin_angle)
-    x = y = z = 0.0
-    for weight, (sin_phi, cos_phi, sin_theta, cos_theta) in zip(weights, ends):
-        x += weight * cos_phi * cos_theta
-        y += weight * cos_phi * sin_theta
-        z += weight * sin_phi
-    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+def apart_km(start: Place, end: Place) -> float:
+    """Give the great-circle distance of two places."""
+    return distance_km(start.lat, start.lng, end.lat, end.lng)
+
+
+# The table has some 300 places: each is sorted for once, however many publishers share a process.
+@functools.lru_cache(maxsize=512)
+def nearest(start: Place, places: Tuple[Place, ...], count: int) -> Tuple[Place, ...]:
+    """Give the `count` places that are nearest to one of them, itself left out, the nearest first."""
+    others = [place for place in places if place != start]
+    return tuple(sorted(others, key=lambda place: apart_km(start, place))[:count])
+
+
+class Way:
+    """The great circle from one place to another; what is the same all along it is worked out once."""
+
+    __slots__ = ("_angle", "_ends", "_sine", "end", "length_km", "start")
+
+    def __init__(self, start: Place, end: Place) -> None:
+        """Measure the way."""
+        self.start = start
+        self.end = end
+        self.length_km = apart_km(start, end)
+        self._angle = self.length_km / EARTH_RADIUS_KM
+        self._sine = math.sin(self._angle)
+        self._ends = (_turned(start), _turned(end))
+
+    def at(self, part: float) -> Tuple[float, float]:
+        """Give the point (lat, lng in degrees) that lies `part` (0 to 1) of the way along."""
+        angle = self._angle
+        if angle < 1e-9 or part <= 0.0:
+            return self.start.lat, self.start.lng
+        if part >= 1.0:
+            return self.end.lat, self.end.lng
+        weights = (math.sin((1 - part) * angle) / self._sine, math.sin(part * angle) / self._sine)
+        x = y = z = 0.0
+        for weight, (cos_phi, sin_phi, cos_theta, sin_theta) in zip(weights, self._ends):
+            x += weight * cos_phi * cos_theta
+            y += weight * cos_phi * sin_theta
+            z += weight * sin_phi
+        return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
+def _turned(place: Place) -> Tuple[float, float, float, float]:
+    """Give cosine and sine of a place's latitude, then of its longitude."""
+    phi, theta = math.radians(place.lat), math.radians(place.lng)
+    return math.cos(phi), math.sin(phi), math.cos(theta), math.sin(theta)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """Messages collected per queue to be handled together, bounded in size and age; used by the consumer."""
 
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, List, Optional
 
 from msgspec import Struct
 
@@ -47,9 +47,9 @@ class Batches:
 
     def next_due(self) -> Optional[float]:
         """Give the monotonic time at which the next batch is over."""
-        return min((batch.due for batch in self._batches.values()), default=None)
+        return min([batch.due for batch in self._batches.values()]) if self._batches else None
 
-    def take(self, until: Optional[float] = None) -> Iterator[Unit]:
-        """Give the batches that are over at monotonic time `until`; all of them without one."""
-        for queue in [q for q, batch in self._batches.items() if until is None or batch.due <= until]:
-            yield tuple(self._batches.pop(queue).items)
+    def take(self, until: Optional[float] = None) -> List[Unit]:
+        """Take out the batches that are over at monotonic time `until`; all of them without one."""
+        over = [q for q, batch in self._batches.items() if until is None or batch.due <= until]
+        return [tuple(self._batches.pop(queue).items) for queue in over]

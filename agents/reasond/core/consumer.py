@@ -266,7 +266,7 @@ class ConsumerCore:
         if self._stopping:
             return []
         self._stopping = True
-        batches = list(self._batches.take())
+        batches = self._batches.take()
         self._drop(self._not_begun())
         self._ask_gone()
         for unit in batches:

@@ -5,7 +5,6 @@ because the publisher's core takes a source as an argument and the core imports 
 """
 
 import hashlib
-import uuid
 from datetime import datetime, timedelta, timezone
 from typing import Any, Optional, Protocol
 
@@ -80,8 +79,9 @@ def random_id(source: str, now: Now, rng: Bits) -> str:
 
 def hashed_id(text: str) -> str:
     """Give the UUID (in version 4's form) that a text always leads to."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return str(uuid.UUID(bytes=digest, version=4))
+    h = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    # RFC 9562, 5.4: the digit 4 for the version, and 8, 9, a or b for the variant.
+    return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[int(h[16], 16) % 4]}{h[17:20]}-{h[20:]}"
 
 
 def compose(item: Item, *, source: Source, reasoning: str, now: Now, rng: Bits) -> Message:

@@ -99,7 +99,7 @@ class MonitorCore:
         self._budget = budget
         self._stamper = stamper if stamper is not None else Stamper()
         self._kept, self._unread = _restored(state.get(STATE_KEY))
-        self._samples: Tuple[QueueSample, ...] = ()
+        self._samples: List[QueueSample] = []
         self._serial = 0
         self._sampling: Optional[Tuple[str, float]] = None
         self._looking: Optional[Tuple[str, int, int]] = None
@@ -267,7 +267,7 @@ class MonitorCore:
             rows.append(_sample_row(self._stamper, self.agent_id, sample))
         oldest = now.wall_ns - int(self._settings.window_s * 1e9)
         known = [sample for sample in taken.values() if sample.depth is not None]
-        self._samples = (*[s for s in self._samples if s.time_ns >= oldest], *known)
+        self._samples = [s for s in self._samples if s.time_ns >= oldest] + known
         return [Rows(tuple(rows))]
 
     def _analysis_due(self, now: Now) -> Wake:
@@ -314,7 +314,7 @@ class MonitorCore:
         known = isinstance(view, Activity)
         activity = view if isinstance(view, Activity) else Activity(start_ns=start, stop_ns=stop)
         merged = {(s.time_ns, s.queue): s for s in (*activity.samples, *self._samples) if s.time_ns >= start}
-        samples = tuple(merged[key] for key in sorted(merged))
+        samples = tuple([merged[key] for key in sorted(merged)])
         # Whoever may write to the bucket can make up a name; only plain ones may reach prompts and alerts.
         activity = msgspec.structs.replace(
             activity,

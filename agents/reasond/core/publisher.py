@@ -681,7 +681,7 @@ def _depth_source(view: Optional[RateView]) -> str:
     """Give where the depths came from: the view's source, or `declare` for ready counts alone."""
     if view is None:
         return "unknown"
-    newest = {s.queue: s.source for s in sorted(view.samples, key=lambda s: s.time_ns) if s.depth is not None}
+    newest = {sample.queue: sample.source for sample in view.samples if sample.depth is not None}
     if any(newest.get(queue) == "declare" for queue in MAIN_QUEUES):
         return "declare"
     return view.source if newest else "unknown"

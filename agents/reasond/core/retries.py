@@ -5,7 +5,7 @@ Used by the consumer's core. Without jitter: it is this process's own handler, n
 
 import heapq
 import itertools
-from typing import Iterator, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from reasond.core.intake import Item
 
@@ -39,7 +39,9 @@ class Retries:
         """Give the monotonic time of the next try."""
         return self._heap[0][0] if self._heap else None
 
-    def take(self, until: Optional[float] = None) -> Iterator[Item]:
-        """Give the items whose time has come at `until`, earliest first; all of them without one."""
+    def take(self, until: Optional[float] = None) -> List[Item]:
+        """Take out the items whose time has come at `until`, earliest first; all of them without one."""
+        due = []
         while self._heap and (until is None or self._heap[0][0] <= until):
-            yield heapq.heappop(self._heap)[2]
+            due.append(heapq.heappop(self._heap)[2])
+        return due

@@ -20,6 +20,8 @@ from reasond.errors import BrokerUnavailable, TopologyConflict
 RATE_WINDOW_S = 10.0
 """Rates are means over it; the real broker's statistics look back about as far."""
 
+_SAMPLED = tuple(queue.name for queue in topology.queues())
+
 
 _NAMES = tuple(queue.name for queue in topology.queues())
 
@@ -59,11 +61,11 @@ class _Rate:
     """How many a second, over the last RATE_WINDOW_S."""
 
     def __init__(self) -> None:
-        self._counts: Deque[List[float]] = deque()
+        self._counts: Deque[List[int]] = deque()
         self._total = 0
 
     def add(self, mono: float) -> None:
-        second = float(int(mono))
+        second = int(mono)
         if self._counts and self._counts[-1][0] == second:
             self._counts[-1][1] += 1
         else:
@@ -77,7 +79,7 @@ class _Rate:
 
     def _trim(self, mono: float) -> None:
         while self._counts and self._counts[0][0] <= mono - RATE_WINDOW_S:
-            self._total -= int(self._counts.popleft()[1])
+            self._total -= self._counts.popleft()[1]
 
 
 class _Consumer:
@@ -344,7 +346,7 @@ class EmbeddedBroker:
         if not self.up:
             raise BrokerUnavailable("the embedded broker is down")
         self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
-        return tuple(self._sample(self._queues[name], at_ns) for name in _NAMES if name in self._queues)
+        return tuple([self._sample(self._queues[name], at_ns) for name in _SAMPLED if name in self._queues])
 
     def ready_count(self, now: Now, queue: str) -> Optional[int]:
         """Give how many messages are ready in a queue, None when there is no such queue."""

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 from reasond import flux
 from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
 from reasond.errors import StoreRefused
-from reasond.points import MEASUREMENTS, Row, clean_string, clean_tag
+from reasond.points import FIELD_TYPES, MEASUREMENTS, Row, clean_string, clean_tag
 
 LASTING = frozenset("agent_reasoning budget system_health flags rejections injected_anomalies api_calls".split())
 """Kept whole: few points, and summaries look back on all of them; others are kept for `raw_retention_s`."""
@@ -23,12 +23,7 @@ RAW_RETENTION_S = 7200.0
 
 # Trimming costs a move of the list: done once so many points of a series are too old.
 _TRIM_POINTS = 1024
-_TYPES: Dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-_FIELD_TYPES: Dict[str, Dict[str, type]] = {
-    name: {field: _TYPES[kind] for field, kind in measurement.fields.items()}
-    for name, measurement in MEASUREMENTS.items()
-}
-_MAX_INT = 2**63 - 1
+_MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
 
 
 class _Series:
@@ -41,19 +36,20 @@ class _Series:
         self.times: List[int] = []
         self.fields: List[Dict[str, Any]] = []
 
-    def put(self, time_ns: int, fields: Dict[str, Any]) -> None:
-        """Take the fields, which become the series' own."""
+    def put(self, time_ns: int, fields: Dict[str, Any]) -> Dict[str, Any]:
+        """Take the fields, which become the series' own; give all that the point has now."""
         times = self.times
         if not times or time_ns > times[-1]:
             times.append(time_ns)
             self.fields.append(fields)
-            return
+            return fields
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
             self.fields[at].update(fields)
-        else:
-            times.insert(at, time_ns)
-            self.fields.insert(at, fields)
+            return self.fields[at]
+        times.insert(at, time_ns)
+        self.fields.insert(at, fields)
+        return fields
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
@@ -68,43 +64,41 @@ class _Series:
         return None
 
     def forget(self, before_ns: int) -> None:
-        if len(self.times) < _TRIM_POINTS:
-            return
-        cut = bisect_left(self.times, before_ns)
-        if cut >= _TRIM_POINTS:
+        if len(self.times) >= _TRIM_POINTS and self.times[_TRIM_POINTS - 1] < before_ns:
+            cut = bisect_left(self.times, before_ns)
             del self.times[:cut]
             del self.fields[:cut]
 
 
 class _Samples:
-    """The points of `queue_metrics` of all series as they are read, again and again: in the order of their time."""
+    """The points of `queue_metrics` as they are asked for: built once, in the order of time, queue and agent.
+
+    Every publisher asks for the same minutes again and again.
+    """
 
     def __init__(self) -> None:
         self._keys: List[Tuple[int, str, str]] = []
-        self._fields: List[Dict[str, Any]] = []
         self._samples: List[QueueSample] = []
 
     def put(self, time_ns: int, tags: Dict[str, str], fields: Dict[str, Any]) -> None:
-        """Take a point, or more fields of one that is there."""
-        queue = tags.get("queue", "")
-        key = (time_ns, queue, tags.get("agent_id", ""))
-        at = len(self._keys) if not self._keys or key > self._keys[-1] else bisect_left(self._keys, key)
-        if at < len(self._keys) and self._keys[at] == key:
-            self._fields[at] = {**self._fields[at], **fields}
-            self._samples[at] = flux.queue_sample(time_ns, queue, self._fields[at])
-            return
-        self._keys.insert(at, key)
-        self._fields.insert(at, fields)
-        self._samples.insert(at, flux.queue_sample(time_ns, queue, fields))
+        """Take a point with all its fields; replaces the one of that time, queue and agent."""
+        key = (time_ns, tags.get("queue", ""), tags.get("agent_id", ""))
+        at = bisect_left(self._keys, key)
+        again = at < len(self._keys) and self._keys[at] == key
+        self._keys[at : at + again] = [key]
+        self._samples[at : at + again] = [flux.queue_sample(time_ns, key[1], fields)]
 
     def between(self, start_ns: int, stop_ns: int) -> Tuple[QueueSample, ...]:
-        begin, end = (bisect_left(self._keys, (at_ns, "", "")) for at_ns in (start_ns, stop_ns))
-        return tuple(self._samples[begin:end])
+        return tuple(self._samples[self._first(start_ns) : self._first(stop_ns)])
 
     def forget(self, before_ns: int) -> None:
-        cut = bisect_left(self._keys, (before_ns, "", ""))
-        if cut >= _TRIM_POINTS:
-            del self._keys[:cut], self._fields[:cut], self._samples[:cut]
+        if len(self._keys) >= _TRIM_POINTS and self._keys[_TRIM_POINTS - 1][0] < before_ns:
+            cut = self._first(before_ns)
+            del self._keys[:cut]
+            del self._samples[:cut]
+
+    def _first(self, time_ns: int) -> int:
+        return bisect_left(self._keys, (time_ns, "", ""))
 
 
 _Key = Tuple[Tuple[str, str], ...]
@@ -117,6 +111,9 @@ class EmbeddedStore:
         """Start empty; raw points older than the newest by more than `raw_retention_s` may be forgotten."""
         self._retention_ns = int(raw_retention_s * 1e9)
         self._tables: Dict[str, Dict[_Key, _Series]] = {name: {} for name in MEASUREMENTS}
+        self._samples = _Samples()
+        # Of all series of decisions, those that an agent's peers are told of, by the type of agent.
+        self._rates: Dict[str, List[_Series]] = {}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
         self._samples = _Samples()
@@ -130,10 +127,10 @@ class EmbeddedStore:
         for row in rows:
             fields = _stored(row)
             series = self._series(row)
+            fields = series.put(row.time_ns, fields)
             if row.measurement == "queue_metrics":
                 self._samples.put(row.time_ns, series.tags, fields)
                 self._samples.forget(row.time_ns - self._retention_ns)
-            series.put(row.time_ns, fields)
             if row.measurement not in LASTING:
                 series.forget(row.time_ns - self._retention_ns)
 
@@ -166,13 +163,11 @@ class EmbeddedStore:
     def peers(self, agent_type: str, start_ns: int, stop_ns: int) -> Tuple[Peer, ...]:
         """Give each agent's latest rate decision in [start, stop), by agent id; age counts from stop."""
         latest: Dict[str, Tuple[int, str, Dict[str, Any]]] = {}
-        for series in self._tables["agent_reasoning"].values():
-            tags = series.tags
-            if tags.get("agent_type") != agent_type or tags.get("decision_type") != flux.RATE_DECISION:
-                continue
+        for series in self._rates.get(agent_type, ()):
             last = series.last(flux.MARKERS["agent_reasoning"], start_ns, stop_ns)
             if last is None:
                 continue
+            tags = series.tags
             agent_id, found = tags.get("agent_id", ""), (last[0], tags.get("action", ""), last[1])
             if agent_id not in latest or found[:2] > latest[agent_id][:2]:
                 latest[agent_id] = found
@@ -238,10 +233,17 @@ class EmbeddedStore:
         if series is None:
             cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
             tags = {name: value for name, value in cleaned.items() if value}
-            key = tuple(sorted(tags.items()))
-            series = self._tables[row.measurement].setdefault(key, _Series(tags))
-            self._by_given_tags[as_given] = series
+            series = self._by_given_tags[as_given] = self._known(row.measurement, tags)
         return series
+
+    def _known(self, measurement: str, tags: Dict[str, str]) -> _Series:
+        """Give the series of clean tags, a new one where there is none yet."""
+        table, key = self._tables[measurement], tuple(sorted(tags.items()))
+        if key not in table:
+            table[key] = _Series(tags)
+            if measurement == "agent_reasoning" and tags.get("decision_type") == flux.RATE_DECISION:
+                self._rates.setdefault(tags.get("agent_type", ""), []).append(table[key])
+        return table[key]
 
     def _agents(self, start_ns: int, stop_ns: int) -> Tuple[AgentSeen, ...]:
         seen = []
@@ -272,13 +274,20 @@ class _Window:
         self._tables = tables
         self._start_ns = start_ns
         self._stop_ns = stop_ns
+        self._inside: Dict[str, List[Tuple[Dict[str, str], List[Dict[str, Any]]]]] = {}
+
+    def _points(self, measurement: str) -> List[Tuple[Dict[str, str], List[Dict[str, Any]]]]:
+        """Give the tags and points of each series that has any; looked for once, as many fields are asked for."""
+        if measurement not in self._inside:
+            all_of = [(s.tags, s.between(self._start_ns, self._stop_ns)) for s in self._tables[measurement].values()]
+            self._inside[measurement] = [(tags, points) for tags, points in all_of if points]
+        return self._inside[measurement]
 
     def _found(self, measurement: str, field: str) -> Iterator[Tuple[Dict[str, str], List[Any]]]:
-        for series in self._tables[measurement].values():
-            points = series.between(self._start_ns, self._stop_ns)
+        for tags, points in self._points(measurement):
             values = [fields[field] for fields in points if field in fields]
             if values:
-                yield series.tags, values
+                yield tags, values
 
     def values(self, measurement: str, field: str) -> List[Any]:
         return [value for _, values in self._found(measurement, field) for value in values]
@@ -302,7 +311,7 @@ class _Window:
 
 def _stored(row: Row) -> Dict[str, Any]:
     """Give the fields as they are kept; raises StoreRefused for one that InfluxDB would refuse."""
-    types = _FIELD_TYPES[row.measurement]
+    types = FIELD_TYPES[row.measurement]
     fields = {}
     for name, value in row.fields.items():
         kind: type = type(value)
@@ -310,9 +319,13 @@ def _stored(row: Row) -> Dict[str, Any]:
             wrong = f"{name} of {row.measurement} is {kind.__name__}, not {types[name].__name__}"
             raise StoreRefused(f"field type conflict: {wrong}")
         # Line protocol has neither (InfluxDB 2 manual, "Line protocol, data types").
-        if kind is float and not isfinite(value):
-            raise StoreRefused(f"{name} of {row.measurement} is no finite number")
-        if kind is int and not -_MAX_INT - 1 <= value <= _MAX_INT:
-            raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
-        fields[name] = clean_string(value) if kind is str else value
+        if kind is float:
+            if not isfinite(value):
+                raise StoreRefused(f"{name} of {row.measurement} is no finite number")
+        elif kind is int:
+            if not _MIN_INT <= value <= _MAX_INT:
+                raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
+        elif kind is str:
+            value = clean_string(value)
+        fields[name] = value
     return fields

@@ -10,6 +10,8 @@ from reasond.core.effects import Now
 class VirtualTimer:
     """A pending call that can be dropped."""
 
+    __slots__ = ("function",)
+
     def __init__(self, function: Callable[[], None]) -> None:
         """Hold the call."""
         self.function: Optional[Callable[[], None]] = function
@@ -25,29 +27,33 @@ class VirtualClock:
     def __init__(self, start_wall_ns: int) -> None:
         """Begin at monotonic 0.0 and the given UTC time."""
         self._start_wall_ns = start_wall_ns
-        self._mono = 0.0
-        self._now = Now(0.0, start_wall_ns)
+        self._now = Now(mono=0.0, wall_ns=start_wall_ns)
         self._order = itertools.count()
         self._heap: List[Tuple[float, int, VirtualTimer]] = []
 
     def now(self) -> Now:
         """Give the virtual time."""
-        # Asked for many times at each time.
-        if self._now.mono != self._mono:
-            self._now = Now(self._mono, self._start_wall_ns + int(self._mono * 1e9))
         return self._now
 
     def call_at(self, mono: float, function: Callable[[], None]) -> VirtualTimer:
         """Call `function` at virtual time `mono`, or next when that is past."""
         timer = VirtualTimer(function)
-        heapq.heappush(self._heap, (max(mono, self._mono), next(self._order), timer))
+        now = self._now.mono
+        heapq.heappush(self._heap, (mono if mono > now else now, next(self._order), timer))
         return timer
 
     def run_until(self, mono: float) -> None:
         """Run every call that is due up to and at `mono`, and leave the time there."""
-        while self._heap and self._heap[0][0] <= mono:
-            self._mono, _, timer = heapq.heappop(self._heap)
+        heap = self._heap
+        while heap and heap[0][0] <= mono:
+            at, _, timer = heapq.heappop(heap)
+            if at > self._now.mono:
+                self._go_on(at)
             function, timer.function = timer.function, None
             if function is not None:
                 function()
-        self._mono = max(self._mono, mono)
+        if mono > self._now.mono:
+            self._go_on(mono)
+
+    def _go_on(self, mono: float) -> None:
+        self._now = Now(mono, self._start_wall_ns + int(mono * 1e9))

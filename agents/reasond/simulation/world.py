@@ -148,6 +148,7 @@ class SimulatedAgent:
         self.life = life
         self._alive = True
         self._world = world
+        self._clock = world.clock
         self._stamper = Stamper()
         self._started_mono = 0.0
         self._work: Deque[Handle] = deque()
@@ -201,11 +202,11 @@ class SimulatedAgent:
 
     def now(self) -> Now:
         """Give the virtual time."""
-        return self._world.clock.now()
+        return self._clock.now()
 
     def call_at(self, mono: float, function: Callable[[], None]) -> Any:
         """Call `function` at virtual time `mono`."""
-        return self._world.clock.call_at(mono, function)
+        return self._clock.call_at(mono, function)
 
     def handle(self, effect: Handle) -> None:
         """Work as long as the simulated handler would, on as many threads as are set."""
@@ -248,7 +249,7 @@ class SimulatedAgent:
         """Do nothing: the core has said it, and nobody is called out of a simulation."""
 
     def _after(self, delay_s: float, function: Callable[[], None]) -> None:
-        self.call_at(self.now().mono + delay_s, function)
+        self._clock.call_at(self._clock.now().mono + delay_s, function)
 
     def _take_work(self) -> None:
         consumer = self.plan.settings.consumer

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reasond.content import places
-from reasond.content.places import Place, all_places, between, distance_km, parse
+from reasond.content.places import Place, Way, all_places, apart_km, distance_km, nearest, parse
 from reasond.errors import InputError
 
 pytestmark = pytest.mark.unit
@@ -52,9 +52,18 @@ def test_distance_between_two_known_cities():
 
 
 @given(spots, spots, st.floats(0, 1))
-def test_between_divides_the_way_as_asked(start, end, part):
-    whole = distance_km(start.lat, start.lng, end.lat, end.lng)
-    lat, lng = between(start, end, part)
+def test_way_is_divided_as_asked(start, end, part):
+    way = Way(start, end)
+    whole = way.length_km
+    lat, lng = way.at(part)
+    assert whole == distance_km(start.lat, start.lng, end.lat, end.lng)
     assert -90 <= lat <= 90 and -180 <= lng <= 180
     if whole < 19900:  # opposite points have no one shortest way
         assert distance_km(start.lat, start.lng, lat, lng) == pytest.approx(part * whole, abs=0.5)
+
+
+@given(st.lists(spots, min_size=2, max_size=12, unique=True).map(tuple), st.integers(1, 12))
+def test_nearest_are_the_first_of_all_others_by_distance(places, count):
+    start = places[0]
+    found = nearest(start, places, count)
+    assert found == tuple(sorted(places[1:], key=lambda place: apart_km(start, place)))[:count]

@@ -42,6 +42,15 @@ def test_amend_adds_to_the_point_and_leaves_the_given_row_alone() -> None:
     assert written.fields == {"depth": 4}
 
 
+def test_amend_is_seen_in_samples_that_were_asked_for_before() -> None:
+    store = EmbeddedStore()
+    store.write([_sample(1, depth=4)])
+    before = store.queue_samples(0, 2)
+    store.amend(_sample(1, ready=2))
+
+    assert [(sample.depth, sample.ready) for sample in (*before, *store.queue_samples(0, 2))] == [(4, None), (4, 2)]
+
+
 def test_rows_given_out_can_be_changed_without_changing_the_store() -> None:
     store = EmbeddedStore()
     store.write([_sample(1, depth=4)])
@@ -77,6 +86,8 @@ def test_old_raw_points_are_forgotten_and_decisions_kept() -> None:
         )
 
     assert len(store.rows("queue_metrics", 0, 5000 * SECOND)) < 1300
+    assert len(store.queue_samples(0, 5000 * SECOND)) < 1300
+    assert len(store.queue_samples(4900 * SECOND, 5000 * SECOND)) == 100
     assert len(store.rows("queue_metrics", 4900 * SECOND, 5000 * SECOND)) == 100
     assert len(store.rows("agent_reasoning", 0, 5000 * SECOND)) == 5000
 
