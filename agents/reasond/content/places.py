@@ -117,25 +117,6 @@ def _turned(place: Place) -> Tuple[float, float, float, float]:
     return math.cos(phi), math.sin(phi), math.cos(theta), math.sin(theta)
 
 
-@functools.lru_cache(maxsize=4096)
-def nearest(start: Place, places: Tuple[Place, ...], count: int) -> Tuple[Place, ...]:
-    """Give the places that lie nearest to another, without itself, nearest first."""
-    others = (place for place in places if place != start)
-    return tuple(sorted(others, key=lambda place: distance_km(start.lat, start.lng, place.lat, place.lng))[:count])
-
-
-# A book is looked for on the same way at every message about it.
-@functools.lru_cache(maxsize=4096)
-def _way(start: Place, end: Place) -> Tuple[float, float, Tuple[Tuple[float, float, float, float], ...]]:
-    """Give the angle between two places, its sine, and the sines and cosines of latitude and longitude of both."""
-    angle = distance_km(start.lat, start.lng, end.lat, end.lng) / EARTH_RADIUS_KM
-    ends = []
-    for place in (start, end):
-        phi, theta = math.radians(place.lat), math.radians(place.lng)
-        ends.append((math.sin(phi), math.cos(phi), math.sin(theta), math.cos(theta)))
-    return angle, math.sin(angle), tuple(ends)
-
-
 def _tables(directory: Path) -> Iterator[str]:
     for name in TABLES:
         try:

@@ -148,7 +148,7 @@ def window(samples: Iterable[QueueSample], span: Span) -> Window:
     """Give the medians of the samples within a span."""
     inside = [s for s in samples if span.start_ns <= s.time_ns < span.stop_ns and s.depth is not None]
     whole = [sample for sample in inside if sample.source == "management"]
-    by_queue = trends.by_queue(whole, MAIN_QUEUES)
+    by_queue = {queue: trends.of_queue(whole, queue) for queue in MAIN_QUEUES}
     counted = [len(by_queue[queue]) for queue in MAIN_QUEUES if queue != PRIORITY or by_queue[queue]]
     return Window(
         depths={queue: statistics.median(_depths(mine)) for queue, mine in by_queue.items() if mine},

@@ -24,9 +24,6 @@ NS_PER_MINUTE = 60 * 1_000_000_000
 _by_time = attrgetter("time_ns")
 
 
-_time_ns = operator.attrgetter("time_ns")
-
-
 def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
     """Give that queue's samples whose depth is known, oldest first."""
     mine = [sample for sample in samples if sample.queue == queue and sample.depth is not None]
@@ -93,7 +90,7 @@ def facts(samples: Iterable[QueueSample], queue: str) -> QueueFacts:
 
 def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUES) -> Dict[str, QueueFacts]:
     """Give the facts of each named queue; one without samples has unknown depth."""
-    return {queue: facts(mine) for queue, mine in by_queue(samples, queues).items()}
+    return {queue: facts(samples, queue) for queue in queues}
 
 
 def depths_line(depths: Mapping[str, Optional[int]]) -> str:

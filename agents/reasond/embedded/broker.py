@@ -23,9 +23,6 @@ RATE_WINDOW_S = 10.0
 _SAMPLED = tuple(queue.name for queue in topology.queues())
 
 
-_NAMES = tuple(queue.name for queue in topology.queues())
-
-
 class Stored(Struct, frozen=True):
     """A message as it lies in a queue or is handed to a consumer.
 

@@ -116,7 +116,6 @@ class EmbeddedStore:
         self._rates: Dict[str, List[_Series]] = {}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
-        self._samples = _Samples()
 
     def write(self, rows: Iterable[Row]) -> None:
         """Take points; one of known measurement, tags and time gets the new fields added or replaced.

@@ -70,7 +70,7 @@ def test_facts_take_the_newest_of_each_and_ignore_other_queues():
         QueueSample(50 * S, FICTIONAL, None),
     ]
     # When
-    facts = trends.all_facts(samples, (FICTIONAL,))[FICTIONAL]
+    facts = trends.facts(samples, FICTIONAL)
     # Then
     assert (facts.depth, facts.consumers, facts.publish_rate, facts.ack_rate) == (12, 2, 1.0, 3.0)
     assert facts.drain_time_s == pytest.approx(6.0)
