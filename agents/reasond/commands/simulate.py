@@ -33,6 +33,8 @@ from reasond.simulation.tables import markdown
 
 COMPARED_SEEDS = 30
 STANDARD_OUTPUT = "-"
+SHORT = {"no measurable difference": "no difference"}
+"""Words too long for a table on 80 columns."""
 WORD_STYLES = {"better": "green", "worse": "red", "different": "yellow"}
 
 
@@ -226,12 +228,14 @@ def _differences(pair: Pair) -> Table:
     """Give what is measurably different, and what isn't, with the intervals."""
     table = Table("", "difference", "95 % interval", "unit", "", box=None, pad_edge=False, header_style="bold")
     table.columns[1].justify = table.columns[2].justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
     for difference in pair.differences:
         measure = measure_of(difference.measure)
         mean, low, high = (
             f"{value or 0.0:+.{measure.decimals}f}" for value in (difference.mean, difference.low, difference.high)
         )
-        word = Text(difference.word, style=WORD_STYLES.get(difference.word, "dim"))
+        word = Text(SHORT.get(difference.word, difference.word), style=WORD_STYLES.get(difference.word, "dim"))
         table.add_row(measure.title, mean, f"{low} to {high}", measure.unit, word)
     return table
 
