@@ -8,7 +8,7 @@ INVENTORY ?= local
 DEPLOY_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards dashboards pictures scenarios reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation dashboards pictures scenarios reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-flow: ## measure how fast messages flow
 
 bench-boards: ## measure how fast every panel answers over 30 days of data (10 minutes)
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.boards
+
+bench-simulation: ## measure how fast the simulation runs seven agents for a day, and 200 (a minute)
+	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.simulation
 
 dashboards: ## write grafana/dashboards/ and grafana/alerting/ anew from grafana/boards/
 	@scripts/in-venv lint python -m grafana.boards
