@@ -316,7 +316,7 @@ halves =
 rates = from(bucket: bucket)
     |> range(start: start, stop: stop)
     |> filter(fn: (r) => r._measurement == "agent_reasoning" and r.agent_type == "publisher")
-    |> filter(fn: (r) => r.decision_type == rateDecision and r.brain != "operator")
+    |> filter(fn: (r) => r.decision_type == rateDecision and r.brain !~ /^(operator|experiment)$/)
     |> filter(fn: (r) => r._field == "decision_id" or r._field == "acted")
     |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
     |> filter(fn: (r) => exists r.decision_id and (not exists r.acted or r.acted))

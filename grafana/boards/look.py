@@ -56,6 +56,8 @@ BRAIN_COLOURS = {
     "rules": "#ff9830",
     "static": GREY,
     "operator": "#e02f44",
+    # The return to the default rate with which a block of an experiment begins.
+    "experiment": "#fade2a",
 }
 ERROR_COLOURS = {
     "rate_limited": "#fade2a",
