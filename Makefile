@@ -11,7 +11,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 .PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation dashboards pictures scenarios reference lock clean-cache
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make the virtual environments (a minute, once; the other targets do it themselves)
 	@scripts/in-venv runtime true

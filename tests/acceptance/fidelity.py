@@ -4,11 +4,11 @@ import math
 import sys
 import tempfile
 from collections import Counter
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Counter as CounterType
 from typing import Dict, Iterable, List, NamedTuple, Tuple
 
+from reasond.adapters.influxdb import nanoseconds
 from reasond.simulation.run import Job, Run
 from reasond.simulation.scenario import Phase, Scenario
 from tests.acceptance.run import finished
@@ -75,7 +75,7 @@ def _alive_ns(system: System) -> int:
     firsts: Dict[str, int] = {}
     rows = system.flux('filter(fn: (r) => r._measurement == "agent_health" and r._field == "up")')
     for row in rows:
-        at = _ns(row["_time"])
+        at = nanoseconds(row["_time"])
         firsts[row["agent_id"]] = min(at, firsts.get(row["agent_id"], at))
     return sorted(firsts.values())[len(firsts) // 2]
 
@@ -109,7 +109,9 @@ def _points(system: System) -> List[Point]:
     ):
         rows = system.flux(f'filter(fn: (r) => r._measurement == "{measurement}" and r._field == "{field}")')
         for row in rows:
-            points.append((_ns(row["_time"]), what, row.get(tag, ""), float(row["_value"]) if what == "depth" else 1))
+            points.append(
+                (nanoseconds(row["_time"]), what, row.get(tag, ""), float(row["_value"]) if what == "depth" else 1)
+            )
     return points
 
 
@@ -127,10 +129,3 @@ def _seen(points: Iterable[Point], begin_ns: int, end_ns: int) -> Seen:
     mean = math.fsum(math.fsum(found) / len(found) for found in depths.values())
     del decisions[""]
     return Seen(mean, consumed / ((end_ns - begin_ns) / 1e9), {k: v for k, v in sorted(decisions.items()) if v})
-
-
-def _ns(text: str) -> int:
-    """Read InfluxDB's RFC 3339 with up to nine digits of a second (UTC ns)."""
-    head, _, fraction = text.rstrip("Z").partition(".")
-    seconds = datetime.strptime(head, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    return int(seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
