@@ -22,6 +22,8 @@ from . import Signal
 
 MARKED = 100
 """More marks than that would hide what they stand on."""
+MARKED_HOURS = 12
+"""Of the range's end: every decision has to be looked at for a change, and those of a day take 180 ms."""
 ADJUSTED = "  |> filter(fn: (r) => r._value)"
 
 
@@ -134,8 +136,8 @@ _CODES = ", ".join(f'{{key: "{action}", value: {code}}}' for code, action in enu
 MARKERS = f"""import "date"
 import "dict"
 codes = dict.fromList(pairs: [{_CODES}])
-day = date.sub(d: 24h, from: v.timeRangeStop)
-begin = if int(v: v.timeRangeStart) < int(v: day) then day else v.timeRangeStart
+earliest = date.sub(d: {MARKED_HOURS}h, from: v.timeRangeStop)
+begin = if int(v: v.timeRangeStart) < int(v: earliest) then earliest else v.timeRangeStart
 {read("agent_reasoning", ["reasoning"], AGENT, RATES, start="begin")}
   |> keep(columns: ["_time", "_value", "agent_id", "action"])
   |> group(columns: ["agent_id"])
@@ -147,4 +149,4 @@ begin = if int(v: v.timeRangeStart) < int(v: day) then day else v.timeRangeStart
   |> sort(columns: ["_time"], desc: true)
   |> limit(n: {MARKED})
   |> map(fn: (r) => ({{time: r._time, text: r.agent_id + " " + r.action + ": " + r._value, tags: r.action}}))"""
-"""Annotation: the newest rate decisions whose action isn't that of the same agent's decision before, a day back."""
+"""Annotation: the newest rate decisions whose action isn't that of the same agent's decision before."""
