@@ -146,7 +146,7 @@ begin = if int(v: v.timeRangeStart) < int(v: earliest) then earliest else v.time
   |> difference(columns: ["change"])
   |> filter(fn: (r) => r.change != 0)
   |> group()
-  |> sort(columns: ["_time"], desc: true)
+  |> sort(columns: ["_time", "agent_id"], desc: true)
   |> limit(n: {MARKED})
   |> map(fn: (r) => ({{time: r._time, text: r.agent_id + " " + r.action + ": " + r._value, tags: r.action}}))"""
 """Annotation: the newest rate decisions whose action isn't that of the same agent's decision before."""
