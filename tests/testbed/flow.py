@@ -112,6 +112,8 @@ class Flow(System):
 
     def consumers(self, queue: str) -> int:
         """Give how many consumers a queue has now; the listing's own figure is seconds old."""
+        broker = self.rabbitmq.process
+        assert broker.running, f"the broker had ended by itself\n{broker.log_tail()}"
         found = self.rabbitmq.api("GET", "/api/consumers/%2F")
         return sum(consumer["queue"]["name"] == queue for consumer in found)
 

@@ -290,7 +290,7 @@ RESPONSES = Signal(
 ages = {read("consumer_metrics", ["age_ms"])} |> p95()
 """
     + either(
-        read("agent_reasoning", ["decision_id", "acted"], RATES, 'r.brain !~ /^(operator|experiment)$/', AGENT, ACTION)
+        read("agent_reasoning", ["decision_id", "acted"], RATES, "r.brain !~ /^(operator|experiment)$/", AGENT, ACTION)
         + """
   |> drop(columns: ["_start", "_stop", "_measurement"])
   |> pivot(rowKey: ["_time", "agent_id", "action"], columnKey: ["_field"], valueColumn: "_value")
