@@ -123,11 +123,7 @@ def _changed(orders: Control, agent: str, action: str, values: Tuple[str, ...]) 
     kind = agent.rpartition("-")[0]
     if kind not in _KINDS.get(action, (kind,)):
         raise InputError("{} means nothing to a {}; it is for a {}".format(action, kind, " or ".join(_KINDS[action])))
-    changes: Dict[str, Any] = {
-        "serial": orders.serial + 1,
-        "fictional_interval": None,
-        "nonfictional_interval": None,
-    }
+    changes: Dict[str, Any] = {}
     if action == "interval":
         changes.update(_intervals(values))
     elif values:
@@ -136,7 +132,13 @@ def _changed(orders: Control, agent: str, action: str, values: Tuple[str, ...]) 
         changes["hold"] = action == "hold"
     else:
         changes["shadow"] = action == "shadow"
-    return msgspec.structs.replace(orders, **changes)
+    return renewed(orders, **changes)
+
+
+def renewed(orders: Control, **changes: Any) -> Control:
+    """Give the orders that follow: with a new serial, and intervals only where they are among the changes."""
+    once = {"serial": orders.serial + 1, "fictional_interval": None, "nonfictional_interval": None}
+    return msgspec.structs.replace(orders, **{**once, **changes})
 
 
 def _intervals(values: Tuple[str, ...]) -> Dict[str, int]:

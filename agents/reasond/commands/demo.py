@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from reasond import __version__
-from reasond.brains.recorded import Purse
 from reasond.errors import InputError
 from reasond.paths import cache_directory
 from reasond.report.draw import page_html, require_plotly
@@ -95,7 +94,7 @@ def demo(
         curves=True,
     )
     with tempfile.TemporaryDirectory(prefix="reasond-demo-") as scratch:
-        desk = policies.Desk(cache_directory(os.environ) / "answers", Purse(budget)) if job.environ else None
+        desk = policies.make_desk(os.environ, budget) if job.environ else None
         run = Demonstration(Run(job, Path(scratch), desk), job.seconds)
         console = Console()
         if console.is_terminal:

@@ -8,13 +8,12 @@ from typing import Any, Dict, List, Optional
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from reasond import settings as declared
-from reasond.adapters.influxdb import InfluxReader
 from reasond.adapters.state import StateDir
-from reasond.commands.control import give_orders
+from reasond.commands.control import give_orders, renewed
+from reasond.commands.report import read_store
 from reasond.core.experiment import LEAST_PAIRS, Effect
 from reasond.errors import InputError
 from reasond.paths import state_base
@@ -110,11 +109,7 @@ def result(plan: str, since: str, until: str, as_json: bool) -> None:
       reasond experiment result claude,static:60m --since 7d
     """
     asked, read = span(since, until, time.time_ns()), _read(plan)
-    reader = InfluxReader(declared.load(os.environ).influx)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("reading InfluxDB", total=1.0)
-        found = trial(reader, read, asked, lambda part: bar.update(task, completed=part))
+    found = read_store(lambda reader, progress: trial(reader, read, asked, progress))
     if as_json:
         click.echo(msgspec.json.encode(_plain(found)).decode())
         return
@@ -155,9 +150,7 @@ def _publishers(state_dir: Optional[Path]) -> List[Path]:
 
 def _order(state_dir: Optional[Path], plan: str) -> None:
     for directory in _publishers(state_dir):
-        orders = StateDir(directory).control()
-        changed = {"serial": orders.serial + 1, "fictional_interval": None, "nonfictional_interval": None}
-        give_orders(directory, msgspec.structs.replace(orders, switchback=plan, **changed))
+        give_orders(directory, renewed(StateDir(directory).control(), switchback=plan))
 
 
 def _print(found: Trial, plan: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Callable, TypeVar
 
 import click
 from rich.console import Console
@@ -17,6 +18,8 @@ from reasond.report.files import write
 from reasond.report.span import NOW, span
 
 DEFAULT_FILE = "reasond-report.html"
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -40,11 +43,16 @@ def report(since: str, until: str, output: str) -> None:
     require_plotly()
     now_ns = time.time_ns()
     asked = span(since, until, now_ns)
-    reader = InfluxReader(declared.load(os.environ).influx)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("reading InfluxDB", total=1.0)
-        page = live.page(reader, asked, __version__, lambda part: bar.update(task, completed=part))
+    page = read_store(lambda reader, progress: live.page(reader, asked, __version__, progress))
     path = Path(output)
     write(path, page_html(page, now_ns))
     click.echo(f"the report: {path.absolute()}")
+
+
+def read_store(work: Callable[[InfluxReader, Callable[[float], None]], T]) -> T:
+    """Do work that reads the InfluxDB of INFLUXDB_*, and show how far it is; give what it gives."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reading InfluxDB", total=1.0)
+        reader = InfluxReader(declared.load(os.environ).influx)
+        return work(reader, lambda part: bar.update(task, completed=part))

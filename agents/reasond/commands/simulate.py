@@ -1,6 +1,7 @@
 """`reasond simulate`: the agents in virtual time, on scenarios, with any brain, compared over many seeds."""
 
 import csv
+import io
 import os
 import sys
 import time
@@ -16,9 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reasond import __version__
-from reasond.brains.recorded import Purse
 from reasond.errors import InputError
-from reasond.paths import cache_directory
 from reasond.report.draw import page_html, require_plotly
 from reasond.report.files import write
 from reasond.report.simulated import Simulated, page
@@ -147,7 +146,7 @@ def simulate(
     if markdown_file:
         _write(markdown_file, markdown(comparisons))
     if csv_file:
-        _write_csv(csv_file, results)
+        _write(csv_file, _csv(results))
     if report_file:
         _write_report(Path(report_file), chosen, comparisons, results)
 
@@ -184,20 +183,20 @@ def _environment(pairs: Sequence[str]) -> Dict[str, str]:
 
 def _desk(planned: Sequence[Job], processes: int, budget: float, yes: bool) -> policies.Desk:
     """Say what asking Claude will cost, ask whether to go on, and give what its brains share."""
-    folder = cache_directory(os.environ) / "answers"
+    desk = policies.make_desk(os.environ, budget)
     spending = [job for job in planned if policies.parse(job.policy).spends]
     likely = _run([replace(job, policy=policies.in_dry_run(job.policy)) for job in spending], processes)
     usd = sum(result.figures.usd for result in likely)
     questions = sum(result.figures.decisions for result in likely)
     click.echo(
         f"Claude would be asked about {questions} questions in {len(spending)} runs, which costs about ${usd:.2f} "
-        f"(by a dry run of the same), less what {folder} holds already; at most ${budget:g} is spent (--budget), "
+        f"(by a dry run of the same), less what {desk.folder} holds already; at most ${budget:g} is spent (--budget), "
         "then rules decide.",
         err=True,
     )
     if not yes:
         click.confirm("Go on?", abort=True, err=True)
-    return policies.Desk(folder, Purse(budget))
+    return desk
 
 
 def _run(planned: Sequence[Job], processes: int, desk: Optional[policies.Desk] = None) -> List[Result]:
@@ -255,22 +254,13 @@ def _flat(result: Result) -> Dict[str, Any]:
     return {**head, **msgspec.to_builtins(result.figures)}
 
 
-def _write_csv(target: str, results: Sequence[Result]) -> None:
+def _csv(results: Sequence[Result]) -> str:
     rows = [_flat(result) for result in results]
-    if target == STANDARD_OUTPUT:
-        _csv(sys.stdout, rows)
-        return
-    try:
-        with Path(target).open("w", newline="", encoding="utf-8") as file:
-            _csv(file, rows)
-    except OSError as err:
-        raise InputError(f"can't write {target}: {err.strerror}") from err
-
-
-def _csv(file: Any, rows: Sequence[Dict[str, Any]]) -> None:
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return text.getvalue()
 
 
 def _write_report(

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 from msgspec import Struct
 
-from reasond.simulation.measures import Figures
+from reasond.simulation.measures import Figures, mean
 from reasond.simulation.run import Result
 
 RESAMPLES = 4000
@@ -96,7 +96,7 @@ def compare(results: Sequence[Result], policies: Sequence[str]) -> Comparison:
     if any(tuple(sorted(found)) != seeds for found in runs.values()) or len({r.scenario for r in results}) != 1:
         raise ValueError("every policy needs the same seeds, all of one scenario")
     means = {
-        policy: {m.name: _mean([m.of(found[seed]) for seed in seeds]) for m in MEASURES}
+        policy: {m.name: mean([m.of(found[seed]) for seed in seeds]) for m in MEASURES}
         for policy, found in runs.items()
     }
     pairs = tuple(
@@ -130,14 +130,14 @@ def _pair(
 
 def _difference(measure: Measure, paired: Sequence[float], rng: random.Random) -> Difference:
     if len(paired) < LEAST_SEEDS:
-        return Difference(measure.name, _mean(paired), None, None, "too few seeds")
+        return Difference(measure.name, mean(paired), None, None, "too few seeds")
     low, high = interval(paired, rng)
     word: Word = "no measurable difference"
     if low > 0 or high < 0:
         word = "different"
         if measure.better:
             word = "better" if (low > 0) == (measure.better > 0) else "worse"
-    return Difference(measure.name, _mean(paired), low, high, word)
+    return Difference(measure.name, mean(paired), low, high, word)
 
 
 def verdict(policy: str, baseline: str, differences: Sequence[Difference]) -> str:
@@ -175,7 +175,3 @@ def _price(first: Difference, usd: Difference) -> List[str]:
     if first.word != "better":
         return []
     return [f"A minute of overload avoided costs ${usd.mean / -first.mean:.3f}."]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -3,7 +3,6 @@
 Made for `reasond demo`, which draws it; the figures all come from the embedded broker and store.
 """
 
-import pkgutil
 from collections import Counter
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -37,12 +36,7 @@ class Moment(Struct, frozen=True):
 
 def find(name: str) -> Scenario:
     """Give the demonstration's own story, or the scenario of that name or path. Raises InputError."""
-    if name != STORY:
-        return scenarios.find(name)
-    data = pkgutil.get_data("reasond.simulation", f"{STORY}{scenarios.SUFFIX}")
-    if data is None:
-        raise FileNotFoundError(f"reasond.simulation has no {STORY}{scenarios.SUFFIX}")
-    return scenarios.read(data, STORY)
+    return scenarios.packaged(f"{STORY}{scenarios.SUFFIX}") if name == STORY else scenarios.find(name)
 
 
 class Demonstration:

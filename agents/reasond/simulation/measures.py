@@ -122,12 +122,12 @@ def figures(
         duplicates=consumed["duplicate"],
         doubles=sum(consumed.values()) - sum(counter.acked for counter in counters),
         late=late,
-        mean_depth=_mean(totals),
+        mean_depth=mean(totals),
         p95_depth=quantile(totals, 0.95),
         overload_min=overloaded * SAMPLE_S / 60,
         throughput_per_min=handled / (seconds / 60),
         p95_latency_s=quantile(watch.latencies_s, 0.95),
-        mean_latency_s=_mean(watch.latencies_s),
+        mean_latency_s=mean(watch.latencies_s),
         oscillation_per_h=turns(rates(decisions)) / (seconds / 3600),
         decisions=len(decisions),
         fallbacks=sum("fallback_reason" in row.fields for row in decisions),
@@ -168,7 +168,8 @@ def quantile(values: Sequence[Any], part: float) -> float:
     return float(ordered[max(0, math.ceil(part * len(ordered)) - 1)])
 
 
-def _mean(values: Sequence[Any]) -> float:
+def mean(values: Sequence[Any]) -> float:
+    """Give the mean; 0 of none."""
     return math.fsum(values) / len(values) if values else 0.0
 
 

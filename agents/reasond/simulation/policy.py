@@ -18,6 +18,7 @@ from reasond.core.contexts import RateContext
 from reasond.core.effects import Answer, Failure
 from reasond.decisions import AgentType
 from reasond.errors import InputError
+from reasond.paths import cache_directory
 from reasond.settings import Settings, load
 from reasond.simulation.scenario import KINDS
 
@@ -121,7 +122,7 @@ class Desk:
 
     def __init__(self, folder: Path, purse: Purse) -> None:
         """Take the folder that answers are kept in."""
-        self._folder = folder
+        self.folder = folder
         self._purse = purse
         self._kept: Dict[str, Recording] = {}
 
@@ -130,9 +131,14 @@ class Desk:
         # Another choice of models, or less room, gives other answers to the same prompt.
         scope = "_".join((*models_for(settings, kind), str(settings.brain.max_tokens), kind))
         if scope not in self._kept:
-            self._kept[scope] = Recording(self._folder / f"{scope}.jsonl")
+            self._kept[scope] = Recording(self.folder / f"{scope}.jsonl")
         answers, redactor = self._kept[scope], Redactor(settings.privacy.redact)
         return Remembered(make_claude(settings, kind), answers, self._purse, redactor, wording_of(settings))
+
+
+def make_desk(environ: Mapping[str, str], budget_usd: float) -> Desk:
+    """Give a desk whose answers are kept in the user's cache."""
+    return Desk(cache_directory(environ) / "answers", Purse(budget_usd))
 
 
 def make(choice: Choice, settings: Settings, kind: AgentType, seed: int, desk: Optional[Desk] = None) -> Brain:

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from msgspec import Struct
 
@@ -17,12 +17,7 @@ from reasond.simulation.story import Story
 from reasond.simulation.world import START_WALL_NS, AgentPlan, World
 from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
-STEP_S = 60.0
-"""Virtual seconds between two words on the progress."""
 FEED_FILE = "feed.jsonl"
-
-Progress = Callable[[float], None]
-"""Is told how many virtual seconds have passed."""
 
 
 class Job(Struct, frozen=True):
@@ -146,13 +141,9 @@ class Run:
         self.world.clock.call_at(now.mono + SAMPLE_S, self._look)
 
 
-def simulate(job: Job, desk: Optional[policies.Desk] = None, progress: Progress = lambda at_s: None) -> Result:
+def simulate(job: Job, desk: Optional[policies.Desk] = None) -> Result:
     """Run a job to its end and measure it. Raises InputError for a policy that isn't known."""
     with tempfile.TemporaryDirectory(prefix="reasond-simulate-") as folder:
         run = Run(job, Path(folder), desk)
-        at_s = 0.0
-        while at_s < job.seconds:
-            at_s = min(job.seconds, at_s + STEP_S)
-            run.advance(at_s)
-            progress(at_s)
+        run.advance(job.seconds)
         return run.result()

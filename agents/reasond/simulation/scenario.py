@@ -129,10 +129,7 @@ def find(name: str) -> Scenario:
     Raises InputError that says what is wrong with it, and where.
     """
     if name in SHIPPED:
-        data = pkgutil.get_data("reasond.simulation", f"scenarios/{name}{SUFFIX}")
-        if data is None:
-            raise FileNotFoundError(f"reasond.simulation has no scenario {name}")
-        return read(data, name)
+        return packaged(f"scenarios/{name}{SUFFIX}")
     if not name.endswith(SUFFIX):
         near = difflib.get_close_matches(name, SHIPPED, n=1)
         hint = f"; did you mean {near[0]}?" if near else f": {', '.join(SHIPPED)}"
@@ -141,6 +138,14 @@ def find(name: str) -> Scenario:
         return read(Path(name).read_bytes(), Path(name).stem, where=name)
     except OSError as err:
         raise InputError(f"can't read the scenario {name}: {err.strerror}") from err
+
+
+def packaged(file: str) -> Scenario:
+    """Give the scenario of a file that ships with the package, by its path within it."""
+    data = pkgutil.get_data("reasond.simulation", file)
+    if data is None:
+        raise FileNotFoundError(f"reasond.simulation has no {file}")
+    return read(data, Path(file).stem)
 
 
 def read(data: bytes, name: str, where: str = "") -> Scenario:

@@ -66,7 +66,6 @@ class Story:
     def __init__(self, scenario: Scenario, world: World) -> None:
         """Begin with the world's next turn."""
         self.now = Conditions()
-        self.load_published = 0
         self._scenario = scenario
         self._world = world
         self._down: Set[str] = set()

@@ -6,12 +6,7 @@ from reasond.simulation.compare import Comparison, Difference, Pair, measure_of,
 
 SHOWN = ("overload", "lost", "in_time", "latency_p95", "oscillation", "usd")
 """The measures that get columns of their own; the rest is named where it got better or worse."""
-WORDS = {
-    "better": "**better**",
-    "worse": "**worse**",
-    "no measurable difference": "no measurable difference",
-    "too few seeds": "too few seeds",
-}
+BOLD = ("better", "worse")
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
@@ -37,11 +32,10 @@ def _table(pair: Pair, comparisons: Sequence[Comparison], number: int) -> List[s
 
 def _row(comparison: Comparison, pair: Pair) -> str:
     first = pair.differences[0]
+    word = f"**{first.word}**" if first.word in BOLD else first.word
     both = [_both(comparison, pair, name) for name in SHOWN]
     worse = ", ".join(title(found.measure) for found in pair.differences if found.word == "worse")
-    return (
-        "| " + " | ".join([comparison.scenario, WORDS[first.word], both[0], _interval(first), *both[1:], worse]) + " |"
-    )
+    return "| " + " | ".join([comparison.scenario, word, both[0], _interval(first), *both[1:], worse]) + " |"
 
 
 def _both(comparison: Comparison, pair: Pair, name: str) -> str:
