@@ -6,7 +6,7 @@ query takes its values through `extern` parameters, never by pasting them into t
 
 from typing import Any, Dict, Mapping, Optional, Tuple, cast
 
-from reasond.core.views import DepthSource, QueueSample
+from reasond.core.views import Decided, DepthSource, QueueSample
 
 HOUR_NS = 3600 * 1000000000
 DAY_NS = 24 * HOUR_NS
@@ -105,6 +105,8 @@ from(bucket: bucket)
     |> filter(fn: (r) => r._measurement == "agent_health")
     |> filter(fn: (r) => r._field == "up" or r._field == "degraded" or r._field == "state")
     |> last() |> drop(columns: ["_start", "_stop", "_measurement"]) |> yield(name: "health")
+points(measurement: "agent_reasoning", field: "plan")
+    |> distinct() |> group() |> distinct() |> yield(name: "plans")
 points(measurement: "agent_health", field: "boot_id")
     |> distinct() |> drop(columns: ["_start", "_stop", "_measurement"]) |> yield(name: "boots")
 """
@@ -112,6 +114,32 @@ points(measurement: "agent_health", field: "boot_id")
     + SYSTEM_SPEND
 )
 """Parameters: those of `QUEUE_SAMPLES` and `SYSTEM_SPEND`."""
+
+MINUTES = (
+    _POINTS
+    + """
+points(measurement: "queue_metrics", field: "depth")
+    |> filter(fn: (r) => r.queue == "fictional" or r.queue == "non-fictional" or r.queue == "priority")
+    |> aggregateWindow(every: 1m, fn: mean, createEmpty: false, timeSrc: "_start")
+    |> group(columns: ["queue", "_time"]) |> mean()
+    |> group(columns: ["_time"]) |> sum() |> group()
+    |> keep(columns: ["_time", "_value"]) |> yield(name: "depth")
+points(measurement: "queue_metrics", field: "depth")
+    |> filter(fn: (r) => r.queue == "books.expired")
+    |> group(columns: ["queue"]) |> sort(columns: ["_time"]) |> difference(nonNegative: true)
+    |> aggregateWindow(every: 1m, fn: sum, createEmpty: false, timeSrc: "_start")
+    |> group() |> keep(columns: ["_time", "_value"]) |> yield(name: "expired")
+points(measurement: "api_calls", field: "cost_usd")
+    |> aggregateWindow(every: 1m, fn: sum, createEmpty: false, timeSrc: "_start")
+    |> group(columns: ["_time"]) |> sum() |> group()
+    |> keep(columns: ["_time", "_value"]) |> yield(name: "usd")
+points(measurement: "agent_reasoning", field: "block")
+    |> filter(fn: (r) => exists r.arm and r.brain != "experiment" and r.brain != "operator")
+    |> map(fn: (r) => ({block: string(v: r._value), arm: r.arm, brain: r.brain, _value: 1}))
+    |> group(columns: ["block", "arm", "brain"]) |> sum() |> group() |> yield(name: "decided")
+"""
+)
+"""Parameters: bucket, start, stop (UTC ns). Gives `core.experiment.MEASURES` by the minute, and who decided."""
 
 
 def queue_sample(time_ns: int, queue: str, fields: Mapping[str, Any]) -> QueueSample:
@@ -145,3 +173,8 @@ def spend_bounds(at_ns: int) -> Tuple[int, int, int]:
 def mean(total: float, count: int) -> Optional[float]:
     """Give the mean of `count` values that add up to `total`; None for none."""
     return total / count if count else None
+
+
+def decided_order(decided: Decided) -> Tuple[int, str, str]:
+    """Give what decisions under an experiment are sorted by: block, arm, brain."""
+    return decided.block, decided.arm, decided.brain

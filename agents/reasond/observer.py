@@ -10,6 +10,7 @@ from reasond.core.views import (
     Activity,
     BrokerStatistics,
     DepthsView,
+    Minutes,
     Peer,
     QueueSample,
     RateView,
@@ -26,6 +27,7 @@ FRESH_SAMPLING_PERIODS = 2.0
 """Sampling periods: a store whose newest sample is older has missed two, and the broker is asked instead."""
 
 T = TypeVar("T")
+View = Union[RateView, DepthsView, WindowView, Activity, Minutes]
 
 
 class Observer:
@@ -51,12 +53,13 @@ class Observer:
             "broker_depths": self._broker_depths,
             "depth_window": self._depth_window,
             "activity": self._activity,
+            "minutes": self._minutes,
         }
 
-    def look(self, effect: Look, wall_ns: int) -> Union[RateView, DepthsView, WindowView, Activity, ViewFailed]:
+    def look(self, effect: Look, wall_ns: int) -> Union[View, ViewFailed]:
         """Give the view that is asked for, as of `wall_ns` (UTC); never raises."""
         try:
-            view: Union[RateView, DepthsView, WindowView, Activity] = self._views[effect.view](effect, wall_ns)
+            view: View = self._views[effect.view](effect, wall_ns)
             return view
         except ReasondError as err:
             return ViewFailed(str(err) or type(err).__name__)
@@ -88,6 +91,9 @@ class Observer:
 
     def _activity(self, effect: Look, wall_ns: int) -> Activity:
         return self._store.activity(effect.start_ns, effect.stop_ns)
+
+    def _minutes(self, effect: Look, wall_ns: int) -> Minutes:
+        return self._store.minutes(effect.start_ns, effect.stop_ns)
 
 
 def _or_none(ask: Callable[[], T]) -> Optional[T]:

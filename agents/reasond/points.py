@@ -57,7 +57,7 @@ MEASUREMENTS: Dict[str, Measurement] = {
             float="confidence decision_latency_ms cost_usd would_cost_usd outcome_score "
             "drain_time_s drain_time_s_after",
             bool="outcome_success adjusted acted",
-            str="reasoning decision_id message_id adjustment depth_source fallback_reason outcome_missing",
+            str="reasoning decision_id message_id adjustment depth_source fallback_reason outcome_missing plan",
         ),
         declare(
             "publisher_metrics",
@@ -134,6 +134,14 @@ MEASUREMENTS: Dict[str, Measurement] = {
             "Ground truth: one anomaly the generator put into a message on purpose.",
             "agent_id queue kind",
             str="message_id entity_id",
+        ),
+        declare(
+            "experiment",
+            "How an experiment stands when a block has ended: one measure under treatment and control, by blocks.",
+            "agent_id plan measure",
+            int="pairs pairs_missing",
+            float="treated_mean control_mean difference interval_low interval_high p",
+            str="treatment control verdict",
         ),
     )
 }

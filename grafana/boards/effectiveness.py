@@ -10,6 +10,8 @@ from .signals import effects, flow, state
 DEPTHS = "Queue depths and what was decided"
 _HELPED = {"yes": GREEN, "no": RED, "nothing to move": GREY, "not judged yet": GREY}
 
+_SAID = {"less": GREEN, "more": RED, "no measurable difference": GREY}
+
 
 def effectiveness() -> Dashboard:
     """Give the board."""
@@ -186,6 +188,29 @@ def _responses() -> Panels:
 def _policies() -> Panels:
     return [
         rows(
+            "Experiment: the model against its control",
+            effects.EXPERIMENT,
+            Words(
+                "less, with an interval that leaves 0 out: the treatment (first in the plan) has fewer waiting or "
+                "expired. What it costs stands in the row of dollars.",
+                "more: it does harm. no measurable difference: it earns nothing that shows. too little data: go on. "
+                "No row: no experiment ran; `reasond experiment start` begins one.",
+            ),
+            [
+                Column("plan", "experiment", width=190),
+                Column("figure", "measure", width=140),
+                Column("treated_mean", "treatment", width=100, decimals=3),
+                Column("control_mean", "control", width=100, decimals=3),
+                Column("difference", "difference", width=100, decimals=3),
+                Column("interval_low", "95 % from", width=90, decimals=3),
+                Column("interval_high", "to", width=90, decimals=3),
+                Column("p", "p", width=70, decimals=3),
+                Column("pairs", "pairs of blocks", width=110),
+                Column("said", "what can be said", colours=_SAID),
+            ],
+            size=(24, 6),
+        ),
+        rows(
             "Hours compared by who decided",
             effects.BLOCKS,
             Words(
@@ -203,5 +228,5 @@ def _policies() -> Panels:
                 Column("usd_per_improvement", "$ per decision that helped"),
             ],
             size=(24, 7),
-        )
+        ),
     ]

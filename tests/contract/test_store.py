@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reasond.adapters.influxdb import InfluxReader
-from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
+from reasond.core.views import Activity, AgentSeen, Decided, Minutes, Peer, QueueSample
 from reasond.embedded.store import EmbeddedStore
 from reasond.errors import StoreRefused
 from reasond.points import MEASUREMENTS, Row, to_line
@@ -142,6 +143,16 @@ def budget(at: int, agent_id: str, hour: float, day: float) -> Row:
     return Row("budget", {"agent_id": agent_id}, {"spent_hour_usd": hour, "spent_day_usd": day}, at)
 
 
+def api_call(at: int, usd: float, agent_id: str = "publisher-1") -> Row:
+    tags = {"agent_id": agent_id, "agent_type": "publisher", "model": "m", "error": "none"}
+    return Row("api_calls", tags, {"attempt": 1, "cost_usd": usd}, at)
+
+
+def exposed(at: int, arm: str, block: int, **more: Any) -> Row:
+    row = decision(at, block=block, **more)
+    return replace(row, tags=dict(row.tags, arm=arm))
+
+
 class StoreContract:
     """The suite; a subclass gives `store`."""
 
@@ -150,6 +161,7 @@ class StoreContract:
         assert store.ask.peers("publisher", START, STOP) == ()
         assert store.ask.activity(START, STOP) == Activity(start_ns=START, stop_ns=STOP)
         assert store.ask.system_spend(NOON) == (0.0, 0.0)
+        assert store.ask.minutes(START, STOP) == Minutes({"depth": {}, "expired": {}, "usd": {}})
 
     @pytest.mark.parametrize("stop", [START, START - 1], ids=["empty", "backwards"])
     def test_a_range_without_length_holds_nothing(self, store: Any, stop: int) -> None:
@@ -170,6 +182,62 @@ class StoreContract:
         ]
         assert store.ask.peers("publisher", START, STOP)[0].age_s == pytest.approx(1e-9)
         assert store.ask.activity(START, STOP).decisions == {"continue": 2}
+
+    def test_minutes_have_the_main_queues_mean_depth_what_expired_and_what_was_spent(self, store: Any) -> None:
+        two = START + 60 * SECOND
+        store.write(
+            sample(START, depth=2),
+            sample(START + 30 * SECOND, depth=4),
+            sample(START + 30 * SECOND, agent_id="monitor-2", depth=9),
+            sample(START + 10 * SECOND, "priority", depth=1),
+            sample(START + 20 * SECOND, "priority", source="unknown"),
+            sample(two, "non-fictional", depth=5),
+            sample(START, "books.flagged", depth=70),
+            *(
+                sample(START + at * SECOND, "books.expired", depth=depth)
+                for at, depth in ((0, 10), (30, 13), (59, 12), (60, 12), (90, 17))
+            ),
+            api_call(START + 1, 0.25),
+            api_call(START + 2, 0.5, agent_id="publisher-2"),
+            api_call(two + 1, 1.0),
+            api_call(STOP, 99.0),
+        )
+
+        found = store.ask.minutes(START, STOP)
+
+        assert found.figures == {
+            "depth": {START: 7.0, two: 5.0},
+            "expired": {START: 3.0, two: 5.0},
+            "usd": {START: 0.75, two: 1.0},
+        }
+
+    def test_minutes_count_who_decided_in_an_experiments_blocks(self, store: Any) -> None:
+        store.write(
+            exposed(START + 1, "claude", 7),
+            exposed(START + 2, "claude", 7, action="slow_down"),
+            exposed(START + 3, "claude", 7, brain="rules"),
+            exposed(START + 4, "static", 8, brain="rules"),
+            exposed(START + 5, "static", 8, brain="experiment"),
+            exposed(START + 6, "static", 8, brain="operator"),
+            decision(START + 7),
+        )
+
+        assert store.ask.minutes(START, STOP).decided == (
+            Decided(7, "claude", "claude", 2),
+            Decided(7, "claude", "rules", 1),
+            Decided(8, "static", "rules", 1),
+        )
+
+    def test_activity_names_the_plans_that_decisions_were_taken_under(self, store: Any) -> None:
+        store.write(
+            exposed(START + 1, "claude", 7, plan="claude,static:60m"),
+            exposed(START + 2, "static", 8, plan="claude,static:60m"),
+            exposed(START + 3, "rules", 8, plan="claude,rules:60m"),
+            exposed(STOP, "rules", 8, plan="dry-run,rules:60m"),
+            decision(START + 4),
+        )
+
+        assert store.ask.activity(START, STOP).plans == ("claude,rules:60m", "claude,static:60m")
 
     def test_queue_samples_come_oldest_first_with_unknown_left_unknown(self, store: Any) -> None:
         store.write(

@@ -1,7 +1,6 @@
 """Experiments by blocks on simulated systems: an effect is found where there is one, and seldom where there is none."""
 
 import multiprocessing
-import random
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from reasond.core.experiment import effect
+from reasond.core.experiment import effect, means
 from reasond.simulation import scenario as scenarios
 from reasond.simulation.measures import SAMPLE_S
 from reasond.simulation.run import Job, Run
@@ -33,7 +32,7 @@ def measured(policy, seed, folder, plan="", scenario=BUSY):
     run = Run(Job(scenario, policy, seed, seconds, environ), folder)
     run.advance(seconds)
     samples = [(START_WALL_NS + int(m.at_s * 1e9), float(sum(m.depths))) for m in run.watch.moments]
-    return effect(parse(PLAN), "depth", samples, SAMPLE_S, random.Random(seed))
+    return effect("depth", means(parse(PLAN), samples, SAMPLE_S))
 
 
 def test_rules_against_nothing_is_seen_by_the_block(tmp_path):

@@ -1,6 +1,7 @@
 """What the simulation must find: rules beat doing nothing where load matters, and coordination ends the swinging."""
 
 import pytest
+from msgspec.structs import replace
 
 from reasond.simulation import scenario as scenarios
 from reasond.simulation.batch import run_all
@@ -13,7 +14,10 @@ SEEDS = range(1, 9)
 
 
 def compared(name, policies):
-    scenario = scenarios.find(name)
+    return compared_in(scenarios.find(name), policies)
+
+
+def compared_in(scenario, policies):
     jobs = [Job(scenario, policy, seed, 60 * scenario.minutes) for policy in policies for seed in SEEDS]
     results = run_all(jobs, 1)
     assert all(result.figures.conserved for result in results)
@@ -40,9 +44,24 @@ def test_in_calm_nothing_can_be_told_apart():
     assert {one.word for one in found.pairs[0].differences} == {"no measurable difference"}
 
 
-def test_coordination_ends_most_of_the_swinging_that_the_trap_makes():
-    found = compared("oscillation-trap", ["rules", "rules-alone"])
+def turns_of_a_single_publisher(trap):
+    """Give what is left to turn when nobody needs to coordinate: one publisher at the rate of all ten."""
+    settings = {
+        name: value // trap.agents.publishers if name.endswith("_INTERVAL_S") else value
+        for name, value in trap.settings.items()
+    }
+    alone = replace(trap, agents=replace(trap.agents, publishers=1), settings=settings)
+    return compared_in(alone, ["rules", "static"]).means["rules"]["oscillation"]
 
-    assert found.means["rules-alone"]["oscillation"] > 90
-    assert found.means["rules"]["oscillation"] < 0.4 * found.means["rules-alone"]["oscillation"]
+
+def test_coordination_takes_away_the_swinging_that_many_publishers_make():
+    found = compared("oscillation-trap", ["rules", "rules-alone"])
+    single = turns_of_a_single_publisher(scenarios.find("oscillation-trap"))
+    print(
+        f"turns an hour: {found.means['rules-alone']['oscillation']:.0f} uncoordinated, "
+        f"{found.means['rules']['oscillation']:.0f} coordinated, {single:.0f} by a single publisher"
+    )
+
+    assert found.means["rules-alone"]["oscillation"] > 2 * single
+    assert found.means["rules"]["oscillation"] < single
     assert difference(found, "oscillation").high < 0

@@ -1,8 +1,8 @@
 """A day in the life of seven agents, made by the embedded run speeded up, as line protocol that can end at any time.
 
 Used to fill InfluxDB for Grafana. One seed gives one day: agents at their default rates; dry-run decisions passed
-off as Claude's, with what they would have cost as their cost; calls that fail; hours in shadow, under rules and of
-plain dry run; hours whose handlers grow slow; anomalies and malformed messages. Making it takes most of a minute, so
+off as Claude's, with what they would have cost as their cost; calls that fail; hours in shadow, under rules, of
+plain dry run and of an experiment; hours whose handlers grow slow; anomalies and malformed messages. Making it takes most of a minute, so
 that it is kept in the cache, by a digest of the sources that it comes from.
 """
 
@@ -70,6 +70,8 @@ RUSH_MINUTES = ((10, 18), (35, 43), (50, 56))
 LAST_HOUR = 23
 LAST_RUSH_MINUTES = ((5, 13), (22, 28), (35, 41))
 LAST_SHADOW, LAST_RULES, LAST_DRY = range(20, 32), range(32, 45), range(45, 49)
+# Six pairs of blocks; the monitor tells how they came out when the last hour has just begun.
+EXPERIMENT, EXPERIMENT_HOURS = "claude,static:10m", (21, 22)
 # Nobody reaches the API in these minutes of the run.
 OUTAGES = (range(9 * 60 + 20, 9 * 60 + 30), range(LAST_HOUR * 60 + 14, LAST_HOUR * 60 + 17))
 REJECTED_EVERY_MINUTES = 17
@@ -99,6 +101,11 @@ def policy_at(minute: int) -> Policy:
     if hour in DRY_HOURS or (hour == LAST_HOUR and rest in LAST_DRY):
         return "dry-run"
     return "claude"
+
+
+def plan_at(minute: int) -> str:
+    """Give the plan of the experiment that runs in that minute of the run; empty without one."""
+    return EXPERIMENT if minute // 60 in EXPERIMENT_HOURS else ""
 
 
 def is_rush(minute: int) -> bool:
@@ -312,17 +319,17 @@ def _simulate(out: TextIO) -> None:
     for plan in seven(ENVIRONMENT):
         world.add(plan, PlayedBrain(plan, world.accounts, lambda: world.minute))
     rng = world.rng("story")
-    policy, slowdown = "claude", 1.0
+    policy, plan, slowdown = "claude", "", 1.0
     for minute in range(HOURS * 60):
         if is_rush(minute) and not is_rush(minute - 1):
             slowdown = rng.uniform(*SLOWDOWNS)
         # Busier by day than by night even when nothing is wrong.
         calm = 1.0 + 0.4 * abs((minute / 60) % 24 - 12) / 12
         world.handler_slowdown = slowdown if is_rush(minute) else calm
-        if policy_at(minute) != policy:
-            policy = policy_at(minute)
+        if (policy_at(minute), plan_at(minute)) != (policy, plan):
+            policy, plan = policy_at(minute), plan_at(minute)
             for agent in world.agents.values():
-                agent.driver.control(Control(serial=minute, shadow=policy == "shadow"))
+                agent.driver.control(Control(serial=minute, shadow=policy == "shadow", switchback=plan))
         if minute % REJECTED_EVERY_MINUTES == REJECTED_EVERY_MINUTES - 1:
             body = b'{"header": {"message_id": "not-a-uuid"}}'
             world.broker.publish(world.clock.now(), Stored(body, EXCHANGE, FICTIONAL, message_id=f"bad-{minute}"))

@@ -13,6 +13,7 @@ EXCEPTIONS = {
     "brains/transport.py": "only means something with the SDK: tests/contract/test_brains.py",
     "commands/setup_influxdb.py": "a thin command: tests/services/test_influxdb_setup.py runs it on a real InfluxDB",
     "core/effects.py": "plain data; its one property divides by a constant",
+    "embedded/minutes.py": "one question of the embedded store's, held to InfluxDB by tests/contract/test_store.py",
     "errors.py": "texts and exit statuses, asserted where they are raised and in test_cli.py",
     "flux.py": "query texts and their reading, held to the embedded store by tests/contract/test_store.py",
 }

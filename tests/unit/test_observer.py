@@ -3,7 +3,7 @@
 import pytest
 
 from reasond.core.effects import Look, ViewFailed
-from reasond.core.views import Activity, DepthsView, Peer, QueueSample, RateView, WindowView
+from reasond.core.views import Activity, DepthsView, Minutes, Peer, QueueSample, RateView, WindowView
 from reasond.errors import BrokerRefused, BrokerUnavailable, StoreRefused, StoreUnavailable
 from reasond.observer import RATE_WINDOW_NS, Observer
 
@@ -39,6 +39,11 @@ class Store:
         if self.error is not None:
             raise self.error
         return Activity(start_ns, stop_ns, tokens=7)
+
+    def minutes(self, start_ns, stop_ns):
+        if self.error is not None:
+            raise self.error
+        return Minutes({"depth": {start_ns: 3.0}})
 
     def system_spend(self, at_ns):
         return 0.0, 0.0
@@ -134,14 +139,20 @@ def test_activity_is_the_stores():
     assert view == Activity(1, 2, tokens=7)
 
 
-@pytest.mark.parametrize("view", ["broker_depths", "depth_window", "activity"])
+def test_minutes_are_the_stores():
+    view = observer(Store(), Statistics()).look(Look("r", "minutes", 1, 2), NOW)
+
+    assert view == Minutes({"depth": {1: 3.0}})
+
+
+@pytest.mark.parametrize("view", ["broker_depths", "depth_window", "activity", "minutes"])
 def test_view_whose_port_fails_says_why(view):
     failing = observer(Store(error=StoreUnavailable("gone away")), Statistics(error=BrokerUnavailable("gone away")))
 
     assert failing.look(Look("r", view), NOW) == ViewFailed("gone away")
 
 
-@pytest.mark.parametrize("view", ["rate", "broker_depths", "depth_window", "activity", "no-such-view"])
+@pytest.mark.parametrize("view", ["rate", "broker_depths", "depth_window", "activity", "minutes", "no-such-view"])
 def test_view_with_a_fault_in_a_port_is_an_answer_all_the_same(view):
     broken = observer(Store(error=ZeroDivisionError("oops")), Statistics(error=ZeroDivisionError("oops")))
 

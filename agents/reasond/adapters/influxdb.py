@@ -23,7 +23,8 @@ from reasond import flux
 from reasond.adapters.causes import short_cause
 from reasond.adapters.spool import LANES, OnProblem, Spool
 from reasond.core.backoff import delay_s
-from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
+from reasond.core.experiment import MEASURES
+from reasond.core.views import Activity, AgentSeen, Decided, Minutes, Peer, QueueSample
 from reasond.errors import StoreError, StoreRefused, StoreUnavailable
 from reasond.points import Row, to_line
 from reasond.settings import InfluxSettings
@@ -364,7 +365,24 @@ class InfluxReader:
             samples=_samples(results.get("samples", ())),
             system_hour_usd=_spent(results.get("hour", ())),
             system_day_usd=_spent(results.get("day", ())),
+            plans=tuple(sorted(record["_value"] for record in results.get("plans", ()))),
         )
+
+    def minutes(self, start_ns: int, stop_ns: int) -> Minutes:
+        """Give what an experiment is judged by in [start, stop), which should be whole minutes.
+
+        One request: of a day at most, or it may outlast the timeout. Raises StoreUnavailable or StoreRefused.
+        """
+        figures: Dict[str, Dict[int, float]] = {measure: {} for measure in MEASURES}
+        decided: List[Decided] = []
+        with self._understood():
+            for record in self.query(flux.MINUTES, start=start_ns, stop=stop_ns):
+                if record["result"] in figures:
+                    figures[record["result"]][nanoseconds(record["_time"])] = float(record["_value"])
+                else:
+                    block, count = int(record["block"]), int(record["_value"])
+                    decided.append(Decided(block, record["arm"], record["brain"], count))
+        return Minutes(figures, tuple(sorted(decided, key=flux.decided_order)))
 
     def system_spend(self, at_ns: int) -> Tuple[float, float]:
         """Give the whole system's spend in USD in the UTC hour and the UTC day of `at_ns`, up to it.

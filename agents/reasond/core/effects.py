@@ -14,7 +14,7 @@ from reasond.points import Row
 
 Link = Literal["publish", "consume"]
 Level = Literal["debug", "info", "notice", "warning", "error", "crit"]
-View = Literal["rate", "broker_depths", "depth_window", "activity"]
+View = Literal["rate", "broker_depths", "depth_window", "activity", "minutes"]
 
 
 class Now(Struct, frozen=True, gc=False):

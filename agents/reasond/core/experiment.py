@@ -7,13 +7,19 @@ towards 0: it is a lower bound. The unit is the block: samples within one are al
 finds effects where there are none.
 """
 
+import hashlib
 import itertools
 import math
-from typing import Dict, List, Literal, Optional, Protocol, Sequence, Tuple
+from typing import Dict, Iterable, List, Literal, Optional, Sequence, Set, Tuple
 
 from msgspec import Struct
 
+from reasond.core.views import Minutes
 from reasond.switchback import WASHOUT_PART, Block, Switchback, block_at
+
+MEASURES = ("depth", "expired", "usd")
+"""What an experiment is judged by, a minute: messages in the main queues (mean), messages expired, dollars spent."""
+MINUTE_S = 60.0
 
 WHOLE_PART = 0.8
 """Of a block's samples, after the cut, that must be there for it to count."""
@@ -24,12 +30,12 @@ RESAMPLES = 4000
 ALPHA = 0.05
 
 
-class Chance(Protocol):
-    """Where chance comes from: a `random.Random`."""
+class BlockMean(Struct, frozen=True, array_like=True):
+    """A block that counts: its number, whether it was treated, and one measure's mean in it."""
 
-    def getrandbits(self, k: int, /) -> int:
-        """Give `k` random bits."""
-        ...
+    number: int
+    treated: bool
+    mean: float
 
 
 class Effect(Struct, frozen=True):
@@ -57,15 +63,52 @@ class Effect(Struct, frozen=True):
         return "less" if self.difference < 0 else "more"
 
 
-def effect(
-    plan: Switchback, measure: str, samples: Sequence[Tuple[int, float]], every_s: float, chance: Chance
-) -> Effect:
-    """Compare one measure's samples (UTC ns, value; one each `every_s` when none is missing) by blocks in pairs."""
-    blocks = _means(plan, samples, every_s)
+def exposed(plan: Switchback, minutes: Minutes) -> Set[int]:
+    """Give the numbers of the blocks in which all decisions carry the arm that the plan gives them."""
+    arms: Dict[int, Set[str]] = {}
+    for decided in minutes.decided:
+        arms.setdefault(decided.block, set()).add(decided.arm)
+    return {number for number, found in arms.items() if found == {_arm(plan, number)}}
+
+
+def block_means(plan: Switchback, minutes: Minutes, measure: str, counting: Iterable[int]) -> Tuple[BlockMean, ...]:
+    """Give a measure's mean in each whole block of those that are `counting`, after its cut.
+
+    A minute that has depths and nothing of the measure had none of it.
+    """
+    wanted, figures = set(counting), minutes.figures[measure]
+    samples = [
+        (time_ns, figures.get(time_ns, 0.0))
+        for time_ns in sorted(minutes.figures["depth"])
+        if block_at(plan, time_ns).number in wanted
+    ]
+    return means(plan, samples, MINUTE_S)
+
+
+def means(plan: Switchback, samples: Iterable[Tuple[int, float]], every_s: float) -> Tuple[BlockMean, ...]:
+    """Give the mean of each block that is whole, after its cut, of samples (UTC ns, value), one each `every_s`."""
+    values: Dict[int, List[float]] = {}
+    blocks: Dict[int, Block] = {}
+    for time_ns, value in samples:
+        block = block_at(plan, time_ns)
+        if time_ns >= block.counts_ns:
+            blocks[block.number] = block
+            values.setdefault(block.number, []).append(value)
+    needed = WHOLE_PART * plan.block_s * (1 - WASHOUT_PART) / every_s
+    return tuple(
+        BlockMean(number, blocks[number].treated, _mean(found))
+        for number, found in sorted(values.items())
+        if len(found) >= needed
+    )
+
+
+def effect(measure: str, blocks: Iterable[BlockMean]) -> Effect:
+    """Compare one measure under treatment and control, by the blocks of each pair that is whole."""
+    by_number = {block.number: block for block in blocks}
     pairs = [
-        _of_pair(blocks[number], blocks[number + 1])
-        for number in sorted(blocks)
-        if number % 2 == 0 and number + 1 in blocks
+        _of_pair(first, by_number[number + 1])
+        for number, first in sorted(by_number.items())
+        if number % 2 == 0 and number + 1 in by_number
     ]
     if not pairs:
         return Effect(measure, 0, None, None, None)
@@ -79,18 +122,21 @@ def effect(
     )
     if len(pairs) < LEAST_PAIRS:
         return found
-    swaps = flips(len(pairs), chance)
+    swaps = flips(len(pairs))
     low, high = interval(differences, swaps)
     p = p_value(differences, swaps)
     return Effect(measure, found.pairs, found.treated, found.control, found.difference, low, high, p)
 
 
-def flips(count: int, chance: Chance) -> List[Tuple[int, ...]]:
-    """Give every way to swap the two of so many pairs (1 or -1 each), or where those are too many a sample of them."""
+def flips(count: int) -> List[Tuple[int, ...]]:
+    """Give every way to swap the two of so many pairs (1 or -1 each), or where those are too many a sample of them.
+
+    The sample is the same each time, so that one range gives one result.
+    """
     if count <= EXACT_PAIRS:
         return list(itertools.product((1, -1), repeat=count))
-    drawn = [chance.getrandbits(count) for _ in range(RESAMPLES - 1)]
-    return [tuple(1 if bits >> place & 1 else -1 for place in range(count)) for bits in (2**count - 1, *drawn)]
+    as_seen = (1,) * count
+    return [as_seen, *(_drawn(count, number) for number in range(RESAMPLES - 1))]
 
 
 def p_value(differences: Sequence[float], swaps: Sequence[Sequence[int]], shift: float = 0.0) -> float:
@@ -119,22 +165,19 @@ def interval(differences: Sequence[float], swaps: Sequence[Sequence[int]]) -> Tu
     return ends[0], ends[1]
 
 
-def _means(plan: Switchback, samples: Sequence[Tuple[int, float]], every_s: float) -> Dict[int, Tuple[bool, float]]:
-    """Give the mean of each block that is whole, after its cut: by number, with whether it was treated."""
-    values: Dict[int, List[float]] = {}
-    blocks: Dict[int, Block] = {}
-    for time_ns, value in samples:
-        block = block_at(plan, time_ns)
-        if time_ns >= block.counts_ns:
-            blocks[block.number] = block
-            values.setdefault(block.number, []).append(value)
-    needed = WHOLE_PART * plan.block_s * (1 - WASHOUT_PART) / every_s
-    return {n: (blocks[n].treated, _mean(found)) for n, found in values.items() if len(found) >= needed}
+def _drawn(count: int, number: int) -> Tuple[int, ...]:
+    digest = hashlib.shake_128(f"swap {number}".encode()).digest((count + 7) // 8)
+    bits = int.from_bytes(digest, "big")
+    return tuple(1 if bits >> place & 1 else -1 for place in range(count))
 
 
-def _of_pair(first: Tuple[bool, float], second: Tuple[bool, float]) -> Tuple[float, float]:
+def _of_pair(first: BlockMean, second: BlockMean) -> Tuple[float, float]:
     """Give the treated and the control block's mean."""
-    return (first[1], second[1]) if first[0] else (second[1], first[1])
+    return (first.mean, second.mean) if first.treated else (second.mean, first.mean)
+
+
+def _arm(plan: Switchback, number: int) -> str:
+    return block_at(plan, number * plan.block_s * 10**9).arm
 
 
 def _mean(values: Sequence[float]) -> float:

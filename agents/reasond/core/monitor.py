@@ -31,6 +31,7 @@ from reasond.core.effects import (
 )
 from reasond.core.outcome import NO_FINDING, health_outcome
 from reasond.core.past import Memory
+from reasond.core.trials import Kept, Trials
 from reasond.core.views import Activity, DepthsView, QueueSample
 from reasond.decisions import MAX_LIST_ITEMS, AgentType, HealthDecision
 from reasond.points import Row, Stamper
@@ -70,6 +71,7 @@ class _Kept(Struct):
     episode_codes: Tuple[str, ...] = ()
     doubled_since_ns: Dict[str, int] = {}
     control: Control = Control()
+    trials: Kept = msgspec.field(default_factory=Kept)
 
 
 class _Asked(Struct, frozen=True):
@@ -106,6 +108,7 @@ class MonitorCore:
         self._asked: Optional[_Asked] = None
         self._late: Dict[str, Row] = {}
         self._memory = Memory()
+        self._trials = Trials(self._kept.trials, self.agent_id, self._stamper)
         self._stopping = False
         self._last: Optional[Tuple[str, int]] = None
 
@@ -142,6 +145,8 @@ class MonitorCore:
             return self._with_depths(now, view)
         if self._looking is not None and ref == self._looking[0]:
             return self._with_activity(now, self._looking, view)
+        if self._trials.awaits(ref):
+            return [*self._trials.take(now, view, self._ref("minutes")), self._save()]
         return []
 
     def on_decision(self, now: Now, ask_id: str, answer: Union[Answer, Failure]) -> List[Effect]:
@@ -218,6 +223,7 @@ class MonitorCore:
         """Describe the last analysis."""
         newest = {sample.queue: sample.depth for sample in self._samples if sample.queue in MAIN_QUEUES}
         depths = [trends.depths_line(newest)] if newest else []
+        depths += filter(None, [self._trials.line()])
         if self._last is None:
             return Status(", ".join(["no analysis yet", *depths]))
         status, score = self._last
@@ -296,6 +302,8 @@ class MonitorCore:
         found = health.findings(scene)
         score = health.system_health_score(health.vitals(scene))
         effects: List[Effect] = [Wake("look", None), *self._outcomes(scene, found)]
+        if scene.activity_known:
+            effects += self._trials.follow(now, scene.activity.plans, self._ref("minutes"))
         context = HealthContext(
             agent_id=self.agent_id,
             window_s=self._settings.window_s,

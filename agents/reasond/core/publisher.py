@@ -611,7 +611,9 @@ class PublisherCore:
     def _exposed(self, now: Now, tags: Dict[str, str], fields: Dict[str, Any]) -> Tuple[Dict[str, str], Dict[str, Any]]:
         """Give a decision's tags and fields with the block of the experiment that it was taken in."""
         block = self._arms.block(now)
-        return (tags, fields) if block is None else (dict(tags, arm=block.arm), dict(fields, block=block.number))
+        if block is None:
+            return tags, fields
+        return dict(tags, arm=block.arm), dict(fields, block=block.number, plan=self._arms.text)
 
     # What is written about a decision
 

@@ -70,7 +70,10 @@ class AgentSeen(Struct, frozen=True):
 
 
 class Activity(Struct, frozen=True):
-    """Everything the monitor aggregates over its window (specification, Agent 4); counts unless named otherwise."""
+    """Everything the monitor aggregates over its window (specification, Agent 4); counts unless named otherwise.
+
+    `plans` are the switchback plans that decisions were taken under, sorted.
+    """
 
     start_ns: int
     stop_ns: int
@@ -91,6 +94,23 @@ class Activity(Struct, frozen=True):
     samples: Tuple[QueueSample, ...] = ()
     system_hour_usd: float = 0.0
     system_day_usd: float = 0.0
+    plans: Tuple[str, ...] = ()
+
+
+class Decided(Struct, frozen=True):
+    """How many decisions a brain took in a block of an experiment, under the arm that they carry."""
+
+    block: int
+    arm: str
+    brain: str
+    count: int
+
+
+class Minutes(Struct, frozen=True):
+    """What an experiment is judged by, in [start, stop): each measure's figures by the minute's begin (UTC ns)."""
+
+    figures: Dict[str, Dict[int, float]]
+    decided: Tuple[Decided, ...] = ()
 
 
 class StoreReader(Protocol):
@@ -110,6 +130,10 @@ class StoreReader(Protocol):
 
     def system_spend(self, at_ns: int) -> Tuple[float, float]:
         """Give the whole system's spend in USD in the UTC hour and the UTC day of `at_ns`, from `budget`."""
+        ...
+
+    def minutes(self, start_ns: int, stop_ns: int) -> Minutes:
+        """Give what an experiment is judged by in [start, stop), which should be whole minutes."""
         ...
 
 

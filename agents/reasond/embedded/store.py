@@ -11,7 +11,8 @@ from math import isfinite
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from reasond import flux
-from reasond.core.views import Activity, AgentSeen, Peer, QueueSample
+from reasond.core.views import Activity, AgentSeen, Minutes, Peer, QueueSample
+from reasond.embedded import minutes
 from reasond.errors import StoreRefused
 from reasond.points import FIELD_TYPES, MEASUREMENTS, Row, clean_string, clean_tag
 
@@ -211,7 +212,13 @@ class EmbeddedStore:
             samples=self.queue_samples(start_ns, stop_ns),
             system_hour_usd=hour_usd,
             system_day_usd=day_usd,
+            plans=tuple(sorted(set(window.values("agent_reasoning", "plan")))),
         )
+
+    def minutes(self, start_ns: int, stop_ns: int) -> Minutes:
+        """Give what an experiment is judged by in [start, stop), which should be whole minutes."""
+        kept = ("queue_metrics", "api_calls", "agent_reasoning")
+        return minutes.of_rows(*(self.rows(measurement, start_ns, stop_ns) for measurement in kept))
 
     def system_spend(self, at_ns: int) -> Tuple[float, float]:
         """Give the whole system's spend in USD in the UTC hour and the UTC day of `at_ns`, up to it.

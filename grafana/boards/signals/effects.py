@@ -382,3 +382,45 @@ join(tables: {{d: deciders, f: figures}}, on: ["_time"])
     usd_per_improvement: if r.helped > 0.0
       then string(v: math.round(x: 100000.0 * r.usd / r.helped) / 100000.0) else "none helped"}}))""",
 )
+
+EXPERIMENT = Signal(
+    "experiment by blocks",
+    "none",
+    "how each experiment of the range stood at its last look: per measure both means, the difference, its 95 % "
+    "interval, p, and what can be said",
+    f"""named = (measure) =>
+    if measure == "depth" then "messages waiting"
+    else if measure == "expired" then "expired a minute"
+    else "$ a minute"
+{
+        read(
+            "experiment",
+            [
+                "treatment",
+                "control",
+                "pairs",
+                "pairs_missing",
+                "treated_mean",
+                "control_mean",
+                "difference",
+                "interval_low",
+                "interval_high",
+                "p",
+                "verdict",
+            ],
+        )
+    }
+  |> drop(columns: ["_start", "_stop", "_measurement"])
+  |> pivot(rowKey: ["_time", "agent_id", "plan", "measure"], columnKey: ["_field"], valueColumn: "_value")
+  |> group(columns: ["plan", "measure"])
+  |> sort(columns: ["_time"])
+  // Whole rows: with too little data a row has no interval, and must not borrow an older one's.
+  |> tail(n: 1)
+  |> group()
+  |> sort(columns: ["_time"], desc: true)
+  |> limit(n: {TABLE_ROWS})
+  |> map(fn: (r) => ({{r with figure: named(measure: r.measure), said: if r.pairs_missing > 0
+    then r.verdict + ": " + string(v: r.pairs_missing) + " more pairs" else r.verdict}}))
+  |> keep(columns: ["plan", "figure", "treated_mean", "control_mean", "difference", "interval_low", "interval_high",
+    "p", "pairs", "said"])""",
+)

@@ -1,7 +1,6 @@
 """An experiment's result from a real InfluxDB, held to what plain Python counts from the rows that were written."""
 
 import json
-import random
 import time
 from collections import defaultdict
 from typing import Dict, Iterator, List, Sequence
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from reasond.adapters.influxdb import InfluxWriter
 from reasond.adapters.spool import Spool
 from reasond.cli import reasond
-from reasond.core.experiment import effect
+from reasond.core.experiment import effect, means
 from reasond.points import Row
 from reasond.settings import InfluxSettings
 from reasond.simulation import scenario as scenarios
@@ -25,13 +24,15 @@ PLAN = "rules,static:10m"
 PAIRS = 7
 SECOND_NS = 10**9
 HOUR_NS = 3600 * SECOND_NS
-KEPT = ("queue_metrics", "agent_reasoning")
+KEPT = ("queue_metrics", "agent_reasoning", "experiment")
+# After the last block, until the monitor has looked at it.
+SETTLED_S = 240
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> List[Row]:
     """The rows of a simulated experiment whose last block ended within the hour."""
-    length_s = PAIRS * 2 * parse(PLAN).block_s
+    length_s = PAIRS * 2 * parse(PLAN).block_s + SETTLED_S
     start_ns = time.time_ns() // HOUR_NS * HOUR_NS - 3 * HOUR_NS
     busy = replace(
         scenarios.find("slow-consumer"), minutes=600.0, phase=(scenarios.Phase(0, 600, handler_slowdown=4.0),)
@@ -75,7 +76,7 @@ def counted(written: List[Row]):
     samples = [
         (at, sum(sum(found) / len(found) for found in queues.values())) for at, queues in sorted(minutes.items())
     ]
-    return effect(parse(PLAN), "depth", samples, 60, random.Random(1))
+    return effect("depth", means(parse(PLAN), samples, 60))
 
 
 def result(environ: Dict[str, str], plan: str = PLAN) -> Dict:
@@ -91,6 +92,19 @@ def test_the_effect_is_the_one_that_was_written(environ, written):
     assert found["pairs"] == PAIRS and found["verdict"] == "less"
     for name in ("treated", "control", "difference", "low", "high", "p"):
         assert found[name] == pytest.approx(getattr(expected, name), rel=1e-6, abs=1e-6)
+
+
+def test_the_monitor_came_to_the_same(environ, written):
+    found = result(environ)["effects"]
+    told = {row.tags["measure"]: row.fields for row in written if row.measurement == "experiment"}
+
+    assert set(told) == {one["measure"] for one in found}
+    for one in found:
+        fields = told[one["measure"]]
+        assert fields["pairs"] == one["pairs"] and fields["verdict"] == one["verdict"]
+        pairs = (("difference", "difference"), ("low", "interval_low"), ("high", "interval_high"), ("p", "p"))
+        for name, field in pairs:
+            assert fields[field] == pytest.approx(one[name], rel=1e-6, abs=1e-6)
 
 
 def test_who_decided_in_the_treatments_blocks_is_counted(environ, written):

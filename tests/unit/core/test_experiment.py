@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from reasond.core.experiment import LEAST_PAIRS, effect, flips, interval, p_value
+from reasond.core.experiment import LEAST_PAIRS, effect, flips, interval, means, p_value
 from reasond.switchback import Switchback, block_at
 
 pytestmark = pytest.mark.unit
@@ -25,11 +25,16 @@ def samples(value, hours, every_s=60):
     return found
 
 
+def compared(found):
+    """Give the effect of samples of one a minute."""
+    return effect("depth", means(PLAN, found, 60))
+
+
 def test_an_effect_is_found_and_what_comes_before_the_cut_does_not_count():
     rng = random.Random(3)
     noisy = samples(lambda block, part: 999.0 if part < 0.33 else (5.0 if block.treated else 9.0) + rng.gauss(0, 1), 24)
 
-    found = effect(PLAN, "depth", noisy, 60, random.Random(1))
+    found = compared(noisy)
 
     assert found.pairs == 12
     assert found.verdict == "less" and found.p < 0.01
@@ -38,30 +43,28 @@ def test_an_effect_is_found_and_what_comes_before_the_cut_does_not_count():
 
 
 def test_with_few_pairs_nothing_is_claimed():
-    found = effect(
-        PLAN, "depth", samples(lambda block, part: float(block.treated), 2 * LEAST_PAIRS - 2), 60, random.Random(1)
-    )
+    found = compared(samples(lambda block, part: float(block.treated), 2 * LEAST_PAIRS - 2))
 
     assert found.verdict == "too little data"
     assert found.pairs == LEAST_PAIRS - 1 and found.difference == 1.0 and found.p is None
 
 
 def test_without_data_nothing_is_claimed():
-    assert effect(PLAN, "depth", [], 60, random.Random(1)).verdict == "too little data"
+    assert compared([]).verdict == "too little data"
 
 
 def test_a_block_with_a_gap_and_its_partner_are_left_out():
     whole = samples(lambda block, part: float(block.treated), 16)
     gap = [(at, value) for at, value in whole if not BEGIN + 4.5 * HOUR_NS <= at < BEGIN + 5 * HOUR_NS]
 
-    assert effect(PLAN, "depth", whole, 60, random.Random(1)).pairs == 8
-    assert effect(PLAN, "depth", gap, 60, random.Random(1)).pairs == 7
+    assert compared(whole).pairs == 8
+    assert compared(gap).pairs == 7
 
 
 def test_where_nothing_differs_at_most_one_in_twenty_is_a_false_alarm():
     """Blocks that are alike, with noise within and between them as queues have: 300 experiments of 12 pairs."""
     rng = random.Random(5)
-    swaps = flips(12, rng)
+    swaps = flips(12)
     alarms = 0
     for _ in range(300):
         differences = [rng.gauss(0, 1) + rng.expovariate(1) - rng.expovariate(1) for _ in range(12)]
@@ -71,7 +74,7 @@ def test_where_nothing_differs_at_most_one_in_twenty_is_a_false_alarm():
 
 
 def test_the_p_value_of_the_plainest_case_is_known():
-    swaps = flips(6, random.Random(1))
+    swaps = flips(6)
 
     assert p_value([1.0] * 6, swaps) == 2 / 2**6
     assert p_value([1.0, -1.0, 1.0, -1.0, 1.0, -1.0], swaps) == 1.0
@@ -82,7 +85,7 @@ def test_the_interval_holds_what_the_test_does_not_reject(count):
     rng = random.Random(count)
     differences = [rng.gauss(2.0, 1.0) for _ in range(count)]
 
-    swaps = flips(count, rng)
+    swaps = flips(count)
     mean = sum(differences) / count
 
     low, high = interval(differences, swaps)
