@@ -6,6 +6,7 @@ plain dry run and of an experiment; hours whose handlers grow slow; anomalies an
 that it is kept in the cache, by a digest of the sources that it comes from.
 """
 
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -70,8 +71,8 @@ RUSH_MINUTES = ((10, 18), (35, 43), (50, 56))
 LAST_HOUR = 23
 LAST_RUSH_MINUTES = ((5, 13), (22, 28), (35, 41))
 LAST_SHADOW, LAST_RULES, LAST_DRY = range(20, 32), range(32, 45), range(45, 49)
-# Six pairs of blocks; the monitor tells how they came out when the last hour has just begun.
-EXPERIMENT, EXPERIMENT_HOURS = "claude,static:10m", (21, 22)
+# Six pairs of blocks, and a minute; the monitor tells how they came out when the last hour has just begun.
+EXPERIMENT, EXPERIMENT_MINUTES = "claude,static:10m", range(21 * 60, 23 * 60 + 1)
 # Nobody reaches the API in these minutes of the run.
 OUTAGES = (range(9 * 60 + 20, 9 * 60 + 30), range(LAST_HOUR * 60 + 14, LAST_HOUR * 60 + 17))
 REJECTED_EVERY_MINUTES = 17
@@ -105,7 +106,7 @@ def policy_at(minute: int) -> Policy:
 
 def plan_at(minute: int) -> str:
     """Give the plan of the experiment that runs in that minute of the run; empty without one."""
-    return EXPERIMENT if minute // 60 in EXPERIMENT_HOURS else ""
+    return EXPERIMENT if minute in EXPERIMENT_MINUTES else ""
 
 
 def is_rush(minute: int) -> bool:
@@ -326,10 +327,14 @@ def _simulate(out: TextIO) -> None:
         # Busier by day than by night even when nothing is wrong.
         calm = 1.0 + 0.4 * abs((minute / 60) % 24 - 12) / 12
         world.handler_slowdown = slowdown if is_rush(minute) else calm
-        if (policy_at(minute), plan_at(minute)) != (policy, plan):
-            policy, plan = policy_at(minute), plan_at(minute)
+        if policy_at(minute) != policy:
+            policy = policy_at(minute)
             for agent in world.agents.values():
-                agent.driver.control(Control(serial=minute, shadow=policy == "shadow", switchback=plan))
+                agent.driver.control(Control(serial=minute, shadow=policy == "shadow"))
+        if plan_at(minute) != plan:
+            plan = plan_at(minute)
+            for agent in world.agents.values():
+                agent.driver.settings(dataclasses.replace(agent.plan.settings.publisher, switchback=plan))
         if minute % REJECTED_EVERY_MINUTES == REJECTED_EVERY_MINUTES - 1:
             body = b'{"header": {"message_id": "not-a-uuid"}}'
             world.broker.publish(world.clock.now(), Stored(body, EXCHANGE, FICTIONAL, message_id=f"bad-{minute}"))
