@@ -2,8 +2,8 @@
 
 Used to fill InfluxDB for Grafana. One seed gives one day: agents at their default rates; dry-run decisions passed
 off as Claude's, with what they would have cost as their cost; calls that fail; hours in shadow, under rules, of
-plain dry run and of an experiment; hours whose handlers grow slow; anomalies and malformed messages. Making it takes most of a minute, so
-that it is kept in the cache, by a digest of the sources that it comes from.
+plain dry run and of an experiment; hours whose handlers grow slow; anomalies and malformed messages. Making it
+takes most of a minute, so that it is kept in the cache, by a digest of the sources that it comes from.
 """
 
 import dataclasses
@@ -294,6 +294,11 @@ class _Recorded(World):
             if row.measurement == "api_calls":
                 self._out.write(f"{SPENT} {row.tags['agent_id']} {row.fields['cost_usd']!r} {at_ns}\n")
 
+    def experiment(self, plan: str) -> None:
+        """Reload every publisher's settings with this plan."""
+        for agent in self.agents.values():
+            agent.driver.settings(dataclasses.replace(agent.plan.settings.publisher, switchback=plan))
+
     def _lived(self, row: Row) -> Row:
         """Give a heartbeat what only a process has: an id, memory, a spool; trouble now and then."""
         number = sorted(self.agents).index(row.tags["agent_id"])
@@ -320,7 +325,7 @@ def _simulate(out: TextIO) -> None:
     for plan in seven(ENVIRONMENT):
         world.add(plan, PlayedBrain(plan, world.accounts, lambda: world.minute))
     rng = world.rng("story")
-    policy, plan, slowdown = "claude", "", 1.0
+    policy, slowdown = "claude", 1.0
     for minute in range(HOURS * 60):
         if is_rush(minute) and not is_rush(minute - 1):
             slowdown = rng.uniform(*SLOWDOWNS)
@@ -331,10 +336,8 @@ def _simulate(out: TextIO) -> None:
             policy = policy_at(minute)
             for agent in world.agents.values():
                 agent.driver.control(Control(serial=minute, shadow=policy == "shadow"))
-        if plan_at(minute) != plan:
-            plan = plan_at(minute)
-            for agent in world.agents.values():
-                agent.driver.settings(dataclasses.replace(agent.plan.settings.publisher, switchback=plan))
+        if plan_at(minute) != plan_at(minute - 1):
+            world.experiment(plan_at(minute))
         if minute % REJECTED_EVERY_MINUTES == REJECTED_EVERY_MINUTES - 1:
             body = b'{"header": {"message_id": "not-a-uuid"}}'
             world.broker.publish(world.clock.now(), Stored(body, EXCHANGE, FICTIONAL, message_id=f"bad-{minute}"))

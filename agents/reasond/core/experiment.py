@@ -151,7 +151,9 @@ def p_value(differences: Sequence[float], swaps: Sequence[Sequence[int]], shift:
 def interval(differences: Sequence[float], swaps: Sequence[Sequence[int]]) -> Tuple[float, float]:
     """Give the shifts that the test doesn't reject: the 95 % interval of the mean difference, by bisection."""
     mean = _mean(differences)
-    reach = max(abs(difference - mean) for difference in differences) * 2 + 1e-12
+    reach = 2 * max(abs(difference - mean) for difference in differences)
+    if not reach:
+        return mean, mean
     ends = []
     for sign in (-1.0, 1.0):
         inside, outside = mean, mean + sign * reach
