@@ -1,6 +1,6 @@
 """The report of a running system: a time range of InfluxDB, asked for piece by piece.
 
-What it says of help is what records can tell: success when acted on beside success in shadow.
+What it says of help is what records can tell: experiments, and success when acted on beside success in shadow.
 """
 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -11,7 +11,7 @@ from reasond.adapters.influxdb import InfluxReader, nanoseconds
 from reasond.errors import StoreRefused
 from reasond.flux import in_shadow, intervals_in_force
 from reasond.points import MEASUREMENTS, Row
-from reasond.report import queries, summary
+from reasond.report import experiments, queries, summary
 from reasond.report.curves import ALL_QUEUES, DEAD, DEPTH, RATE, SET_RATE, last, thinned, with_gaps
 from reasond.report.data import Chapter, Graph, Line, Page, Section, Table
 from reasond.report.decisions import (
@@ -53,6 +53,7 @@ class _Seen:
     def __init__(self) -> None:
         self.tally = Tally()
         self.health: List[Row] = []
+        self.experiments: List[Row] = []
         self.rate_rows: List[Row] = []
         self.depths: Points = {}
         self.flow: Points = {}
@@ -111,6 +112,7 @@ def _read(reader: InfluxReader, piece: Span, every_ns: Tuple[int, int], seen: _S
     bounds = {"start": piece.start_ns, "stop": piece.stop_ns}
     seen.decided(rows("agent_reasoning", reader.query(queries.DECISIONS, **bounds)))
     seen.health += rows("system_health", reader.query(queries.HEALTH, **bounds))
+    seen.experiments += rows("experiment", reader.query(queries.EXPERIMENT, **bounds))
     for record in reader.query(queries.DEPTHS, every=every_ns[0], **bounds):
         _put(seen.depths, record["queue"], record)
     for record in reader.query(queries.FLOW, every=every_ns[1], **bounds):
@@ -154,7 +156,14 @@ def _page(seen: _Seen, span: Span, version: str, every_ns: Tuple[int, int]) -> P
         ("reasond", version),
     )
     section = _section(seen, span, every_ns)
-    chapter = Chapter("Did it help?", "", words, (table,) if table.rows else (), (section,))
+    tables = [experiments.table(seen.experiments), table if table.rows else None]
+    chapter = Chapter(
+        title="Did it help?",
+        about="",
+        words=(*experiments.words(seen.experiments), *words),
+        tables=tuple(shown for shown in tables if shown is not None),
+        sections=(section,),
+    )
     return Page(f"reasond, {when}", facts, (chapter,))
 
 

@@ -34,6 +34,16 @@ HEALTH = (
 """
 )
 
+EXPERIMENT = (
+    _RANGE
+    + """
+    |> filter(fn: (r) => r._measurement == "experiment")
+    |> drop(columns: ["_start", "_stop", "_measurement"])
+    |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+    |> yield(name: "experiment")
+"""
+)
+
 # Windows are made per series first, since only that is done by storage itself.
 DEPTHS = (
     _RANGE

@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from reasond.adapters.influxdb import InfluxWriter
+from reasond.adapters.influxdb import InfluxReader, InfluxWriter
 from reasond.adapters.spool import Spool
 from reasond.cli import reasond
 from reasond.core.experiment import effect, means
 from reasond.points import Row
-from reasond.settings import InfluxSettings
+from reasond.report import live
+from reasond.report.span import Span
+from reasond.settings import InfluxSettings, load
 from reasond.simulation import scenario as scenarios
 from reasond.simulation.run import Job, Run
 from reasond.switchback import block_at, parse
@@ -105,6 +107,18 @@ def test_the_monitor_came_to_the_same(environ, written):
         pairs = (("difference", "difference"), ("low", "interval_low"), ("high", "interval_high"), ("p", "p"))
         for name, field in pairs:
             assert fields[field] == pytest.approx(one[name], rel=1e-6, abs=1e-6)
+
+
+def test_the_report_of_the_range_tells_it(environ, written):
+    now_ns = time.time_ns()
+    settings = load(environ).influx
+    page = live.page(InfluxReader(settings), Span(now_ns - 4 * HOUR_NS, now_ns), "test")
+    told = {row.tags["measure"]: row.fields for row in written if row.measurement == "experiment"}
+
+    (chapter,) = page.chapters
+    assert chapter.words[0].startswith(f"Experiment {PLAN}: with rules fewer messages wait than with static: ")
+    assert f"{told['depth']['difference']:.3g}" in chapter.words[0]
+    assert [row[-1] for row in chapter.tables[0].rows] == [told[m]["verdict"] for m in ("depth", "expired", "usd")]
 
 
 def test_who_decided_in_the_treatments_blocks_is_counted(environ, written):
