@@ -95,7 +95,7 @@ def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUE
 
 def depths_line(depths: Mapping[str, Optional[int]]) -> str:
     """Give depths by queue as a few words for a status line; `?` is unknown."""
-    return "depth " + " ".join("{} {}".format(q, "?" if depth is None else depth) for q, depth in depths.items())
+    return "depth " + " ".join([f"{queue} {'?' if depth is None else depth}" for queue, depth in depths.items()])
 
 
 def longest_drain_s(queues: Iterable[QueueFacts]) -> Optional[float]:

@@ -67,16 +67,14 @@ class _Rate:
             self._counts[-1][1] += 1
         else:
             self._counts.append([second, 1])
+            self.at(mono)
         self._total += 1
-        self._trim(mono)
 
     def at(self, mono: float) -> float:
-        self._trim(mono)
-        return self._total / RATE_WINDOW_S
-
-    def _trim(self, mono: float) -> None:
+        """Give the rate; what is too old for it is forgotten."""
         while self._counts and self._counts[0][0] <= mono - RATE_WINDOW_S:
             self._total -= self._counts.popleft()[1]
+        return self._total / RATE_WINDOW_S
 
 
 class _Consumer:
@@ -157,6 +155,8 @@ class EmbeddedBroker:
         self._policies: Dict[str, Tuple[str, int, Dict[str, Any]]] = {}
         self._queues: Dict[str, _Queue] = {}
         self._connections: List[Any] = []
+        # The latest samples and their time; agents that look at one moment share them.
+        self._looked: Optional[Tuple[int, Tuple[QueueSample, ...]]] = None
         self.up = True
         self.blocked = False
         self.on_acked: Callable[[str, float], None] = lambda queue, age_s: None
@@ -286,6 +286,7 @@ class EmbeddedBroker:
 
     def cancel(self, channel: Channel) -> None:
         """End a channel's consumers; what they hold stays held."""
+        self._looked = None
         for consumer in channel.consumers:
             if consumer in consumer.queue.consumers:
                 consumer.queue.consumers.remove(consumer)
@@ -342,8 +343,11 @@ class EmbeddedBroker:
         """
         if not self.up:
             raise BrokerUnavailable("the embedded broker is down")
-        self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
-        return tuple([self._sample(self._queues[name], at_ns) for name in _SAMPLED if name in self._queues])
+        if self._looked is None or self._looked[0] != at_ns:
+            self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
+            samples = tuple([self._sample(self._queues[name], at_ns) for name in _SAMPLED if name in self._queues])
+            self._looked = (at_ns, samples)
+        return self._looked[1]
 
     def ready_count(self, now: Now, queue: str) -> Optional[int]:
         """Give how many messages are ready in a queue, None when there is no such queue."""
@@ -436,7 +440,8 @@ class EmbeddedBroker:
             channel.deliver(channel.last_tag, queue.name, message)
 
     def _advance(self, mono: float) -> None:
-        """Let every TTL that ended up to `mono` take effect, in the order of time across the queues."""
+        """Begin every event: let each TTL that ended up to `mono` take effect, in the order of time across the queues."""
+        self._looked = None
         if not self.up:
             return
         while True:
@@ -449,7 +454,8 @@ class EmbeddedBroker:
                 break
             at, name = min(ends)
             self._expire(self._queues[name], max(at, self._start.mono))
-        self._mono = max(self._mono, mono)
+        if mono > self._mono:
+            self._mono = mono
 
     def _expire(self, queue: _Queue, at: float) -> None:
         """Let the head of a queue expire: dead-letter it where a policy says so, else drop it."""

@@ -7,7 +7,7 @@ Of raw measurements only the last hours are kept, so that a day of virtual time 
 
 import heapq
 from bisect import bisect_left
-from math import isfinite
+from sys import float_info
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from reasond import flux
@@ -21,9 +21,10 @@ LASTING = frozenset("agent_reasoning budget system_health flags rejections injec
 RAW_RETENTION_S = 7200.0
 """The longest window asked for is minutes; two hours leave room for a summary of a phase."""
 
-# Trimming costs a move of the list: done once so many points of a series are too old.
+# Trimming costs a move of the list: looked at after so many points, done once so many of a series are too old.
 _TRIM_POINTS = 1024
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_MAX_FLOAT = float_info.max
 
 
 class _Series:
@@ -116,6 +117,7 @@ class EmbeddedStore:
         self._rates: Dict[str, List[_Series]] = {}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
+        self._taken = 0
 
     def write(self, rows: Iterable[Row]) -> None:
         """Take points; one of known measurement, tags and time gets the new fields added or replaced.
@@ -124,14 +126,17 @@ class EmbeddedStore:
         that changes its type; KeyError for a measurement or field that isn't declared.
         """
         for row in rows:
+            as_given = (row.measurement, *row.tags.items())
             fields = _stored(row)
-            series = self._series(row)
+            if as_given not in self._by_given_tags:
+                self._by_given_tags[as_given] = self._series(row)
+            series = self._by_given_tags[as_given]
             fields = series.put(row.time_ns, fields)
             if row.measurement == "queue_metrics":
                 self._samples.put(row.time_ns, series.tags, fields)
-                self._samples.forget(row.time_ns - self._retention_ns)
-            if row.measurement not in LASTING:
-                series.forget(row.time_ns - self._retention_ns)
+            self._taken += 1
+            if self._taken % _TRIM_POINTS == 0:
+                self._forget(row.time_ns - self._retention_ns)
 
     def amend(self, row: Row) -> None:
         """Add fields to a point: the same as writing it, since a point is its measurement, tags and time."""
@@ -226,17 +231,18 @@ class EmbeddedStore:
             spent.append(float(sum(last[1][field] for last in lasts if last is not None)))
         return spent[0], spent[1]
 
-    def _series(self, row: Row) -> _Series:
-        as_given = (row.measurement, *row.tags.items())
-        series = self._by_given_tags.get(as_given)
-        if series is None:
-            cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
-            tags = {name: value for name, value in cleaned.items() if value}
-            series = self._by_given_tags[as_given] = self._known(row.measurement, tags)
-        return series
+    def _forget(self, before_ns: int) -> None:
+        self._samples.forget(before_ns)
+        for measurement, table in self._tables.items():
+            if measurement not in LASTING:
+                for series in table.values():
+                    series.forget(before_ns)
 
-    def _known(self, measurement: str, tags: Dict[str, str]) -> _Series:
-        """Give the series of clean tags, a new one where there is none yet."""
+    def _series(self, row: Row) -> _Series:
+        """Give the series of a point's tags, cleaned; a new one where there is none yet."""
+        cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
+        tags = {name: value for name, value in cleaned.items() if value}
+        measurement = row.measurement
         table, key = self._tables[measurement], tuple(sorted(tags.items()))
         if key not in table:
             table[key] = _Series(tags)
@@ -319,7 +325,7 @@ def _stored(row: Row) -> Dict[str, Any]:
             raise StoreRefused(f"field type conflict: {wrong}")
         # Line protocol has neither (InfluxDB 2 manual, "Line protocol, data types").
         if kind is float:
-            if not isfinite(value):
+            if not -_MAX_FLOAT <= value <= _MAX_FLOAT:
                 raise StoreRefused(f"{name} of {row.measurement} is no finite number")
         elif kind is int:
             if not _MIN_INT <= value <= _MAX_INT:
