@@ -180,9 +180,9 @@ class Stamper:
         Raises KeyError for a measurement, tag or field that is not declared: a programming error.
         """
         as_given = (measurement, *tags.items())
-        if as_given not in self._by_given_tags:
-            self._by_given_tags[as_given] = self._declared(measurement, tags)
-        series = self._by_given_tags[as_given]
+        series = self._by_given_tags.get(as_given)
+        if series is None:
+            series = self._by_given_tags[as_given] = self._declared(measurement, tags)
         types = FIELD_TYPES[measurement]
         typed = {}
         for name, value in fields.items():
@@ -190,7 +190,8 @@ class Stamper:
                 raise _unknown(measurement, fields.keys() - types.keys())
             if value is not None:
                 # In the declared type, never in the one Python happens to hold.
-                typed[name] = value if type(value) is types[name] else types[name](value)
+                kind = types[name]
+                typed[name] = value if type(value) is kind else kind(value)
         if series.last_ns is not None and wall_ns <= series.last_ns:
             wall_ns = self._after(series.last_ns, wall_ns)
         series.last_ns = wall_ns

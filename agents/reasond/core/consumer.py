@@ -285,16 +285,16 @@ class ConsumerCore:
     def status(self, now: Now) -> Status:
         """Describe rate, what is in hand and what stands."""
         held = len(self._held)
-        standing = ["{}/{}={}".format(queue, p, s.action) for (queue, p), s in sorted(self._standing.items())]
-        parts = ["{:.0f}/min".format(self._tally.per_minute(now)), "{} in hand".format(held)]
+        standing = [f"{queue}/{p}={s.action}" for (queue, p), s in sorted(self._standing.items())]
+        parts = [f"{self._tally.per_minute(now):.0f}/min", f"{held} in hand"]
         if self._depths:
             parts.append(depths_line({queue: self._depth(queue) for queue in MAIN_QUEUES}))
-        if self._asides:
-            parts.append("{} being set aside".format(len(self._asides)))
-        parts.extend(["held"] if self._control.hold else [])
-        parts.extend(["shadow"] if self._control.shadow else [])
-        parts.extend(["standing " + " ".join(standing)] if standing else [])
-        parts.extend(["last " + self._last_action] if self._last_action else [])
+        if self._asides.pending:
+            parts.append(f"{len(self._asides)} being set aside")
+        parts += ["held"] if self._control.hold else []
+        parts += ["shadow"] if self._control.shadow else []
+        parts += ["standing " + " ".join(standing)] if standing else []
+        parts += ["last " + self._last_action] if self._last_action else []
         fields = {
             "in_hand": held,
             "unconfirmed": len(self._asides),

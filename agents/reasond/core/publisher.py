@@ -683,7 +683,7 @@ def _depth_source(view: Optional[RateView]) -> str:
     if view is None:
         return "unknown"
     newest = {sample.queue: sample.source for sample in view.samples if sample.depth is not None}
-    if any(newest.get(queue) == "declare" for queue in MAIN_QUEUES):
+    if "declare" in [newest.get(queue) for queue in MAIN_QUEUES]:
         return "declare"
     return view.source if newest else "unknown"
 

@@ -151,7 +151,8 @@ class EmbeddedBroker:
         self._mono = now.mono
         self._queue_type = queue_type
         self._exchanges: Set[str] = set()
-        self._bindings: Dict[Tuple[str, str], Set[str]] = {}
+        # By exchange and routing key; the queues' names in order.
+        self._bindings: Dict[Tuple[str, str], List[str]] = {}
         self._policies: Dict[str, Tuple[str, int, Dict[str, Any]]] = {}
         self._queues: Dict[str, _Queue] = {}
         self._connections: List[Any] = []
@@ -197,7 +198,8 @@ class EmbeddedBroker:
 
     def bind(self, exchange: str, queue: str, routing_key: str) -> None:
         """Bind a queue to a direct exchange."""
-        self._bindings.setdefault((exchange, routing_key), set()).add(queue)
+        bound = self._bindings.get((exchange, routing_key), [])
+        self._bindings[exchange, routing_key] = sorted({*bound, queue})
 
     def set_policy(self, name: str, pattern: str, definition: Dict[str, Any], priority: int = 0) -> None:
         """Set a policy; of those that match a queue only the one of highest priority counts."""
@@ -209,8 +211,8 @@ class EmbeddedBroker:
         queue = self._queues.pop(name, None)
         if queue is None:
             return
-        for targets in self._bindings.values():
-            targets.discard(name)
+        for key, targets in self._bindings.items():
+            self._bindings[key] = [target for target in targets if target != name]
         queue.counters.dropped += len(queue.ready) + queue.unacked
         queue.ready.clear()
         queue.outstanding.clear()
@@ -390,7 +392,7 @@ class EmbeddedBroker:
 
     def _route(self, message: Stored) -> List[_Queue]:
         if message.exchange:
-            names = sorted(self._bindings.get((message.exchange, message.routing_key), ()))
+            names = self._bindings.get((message.exchange, message.routing_key), [])
         else:
             names = [message.routing_key]
         return [self._queues[name] for name in names if name in self._queues]
@@ -412,8 +414,10 @@ class EmbeddedBroker:
                 queue.counters.dropped += 1
         if not queue.ready:
             queue.head_since = mono
-        ttls = [int(ttl) for ttl in (message.expiration_ms, queue.arguments.get("x-message-ttl")) if ttl is not None]
-        due = mono + min(ttls) / 1000 if ttls else None
+        due = None
+        for ttl_ms in (message.expiration_ms, queue.arguments.get("x-message-ttl")):
+            if ttl_ms is not None and (due is None or mono + int(ttl_ms) / 1000 < due):
+                due = mono + int(ttl_ms) / 1000
         queue.ready.append(structs.replace(message, order=queue.next_order, due=due, redelivered=False))
         queue.outstanding[queue.next_order] = mono
         queue.next_order += 1
@@ -424,9 +428,10 @@ class EmbeddedBroker:
     def _dispatch(self, queue: _Queue) -> None:
         """Hand ready messages to consumers with room, in turn."""
         while queue.ready and self.up:
-            consumer = next((c for c in queue.consumers if c.unacked < c.prefetch), None)
-            if consumer is None:
+            free = [consumer for consumer in queue.consumers if consumer.unacked < consumer.prefetch]
+            if not free:
                 return
+            consumer = free[0]
             queue.consumers.remove(consumer)
             queue.consumers.append(consumer)
             message = queue.ready.popleft()

@@ -38,7 +38,7 @@ class _Series:
         self.fields: List[Dict[str, Any]] = []
 
     def put(self, time_ns: int, fields: Dict[str, Any]) -> Dict[str, Any]:
-        """Take the fields, which become the series' own; give all that the point has now."""
+        """Take the fields, which are only read; give all that the point has now."""
         times = self.times
         if not times or time_ns > times[-1]:
             times.append(time_ns)
@@ -46,13 +46,16 @@ class _Series:
             return fields
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
-            self.fields[at].update(fields)
+            # Fields given once belong to whoever gave them too.
+            self.fields[at] = {**self.fields[at], **fields}
             return self.fields[at]
         times.insert(at, time_ns)
         self.fields.insert(at, fields)
         return fields
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
+        if not self.times or self.times[-1] < start_ns:
+            return []
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
 
     def last(self, field: str, start_ns: int, stop_ns: int) -> Optional[Tuple[int, Dict[str, Any]]]:
@@ -84,6 +87,10 @@ class _Samples:
     def put(self, time_ns: int, tags: Dict[str, str], fields: Dict[str, Any]) -> None:
         """Take a point with all its fields; replaces the one of that time, queue and agent."""
         key = (time_ns, tags.get("queue", ""), tags.get("agent_id", ""))
+        if not self._keys or key > self._keys[-1]:
+            self._keys.append(key)
+            self._samples.append(flux.queue_sample(time_ns, key[1], fields))
+            return
         at = bisect_left(self._keys, key)
         again = at < len(self._keys) and self._keys[at] == key
         self._keys[at : at + again] = [key]
@@ -128,9 +135,9 @@ class EmbeddedStore:
         for row in rows:
             as_given = (row.measurement, *row.tags.items())
             fields = _stored(row)
-            if as_given not in self._by_given_tags:
-                self._by_given_tags[as_given] = self._series(row)
-            series = self._by_given_tags[as_given]
+            series = self._by_given_tags.get(as_given)
+            if series is None:
+                series = self._by_given_tags[as_given] = self._series(row)
             fields = series.put(row.time_ns, fields)
             if row.measurement == "queue_metrics":
                 self._samples.put(row.time_ns, series.tags, fields)
@@ -317,7 +324,7 @@ class _Window:
 def _stored(row: Row) -> Dict[str, Any]:
     """Give the fields as they are kept; raises StoreRefused for one that InfluxDB would refuse."""
     types = FIELD_TYPES[row.measurement]
-    fields = {}
+    fields = row.fields
     for name, value in row.fields.items():
         kind: type = type(value)
         if kind is not types[name]:
@@ -331,6 +338,7 @@ def _stored(row: Row) -> Dict[str, Any]:
             if not _MIN_INT <= value <= _MAX_INT:
                 raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
         elif kind is str:
-            value = clean_string(value)
-        fields[name] = value
+            cleaned = clean_string(value)
+            if cleaned is not value:
+                fields = {**fields, name: cleaned}
     return fields
