@@ -129,6 +129,8 @@ class EmbeddedStore:
     def write(self, rows: Iterable[Row]) -> None:
         """Take points; one of known measurement, tags and time gets the new fields added or replaced.
 
+        The fields are kept as they are given: whoever made a row must not change them afterwards.
+
         Raises StoreRefused for a value that isn't of its field's declared type, as InfluxDB refuses a field
         that changes its type; KeyError for a measurement or field that isn't declared.
         """
