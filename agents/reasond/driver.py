@@ -3,6 +3,7 @@
 One driver for the runtime (real services) and the simulation (virtual time): what is simulated is what runs.
 """
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Union
 
 from reasond.adapters.ports import BrokerLinks
@@ -188,7 +189,7 @@ class Driver:
         if pending is not None:
             pending.cancel()
         if effect.at is not None:
-            self._timers[effect.name] = self._shell.call_at(effect.at, lambda: self._woken(effect.name))
+            self._timers[effect.name] = self._shell.call_at(effect.at, partial(self._woken, effect.name))
 
     def _woken(self, name: str) -> None:
         self._timers.pop(name, None)

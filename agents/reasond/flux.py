@@ -4,9 +4,9 @@ Used by the InfluxDB adapter and the embedded store; one contract suite holds th
 query takes its values through `extern` parameters, never by pasting them into the text.
 """
 
-from typing import Any, Dict, Mapping, Optional, Tuple, cast
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from reasond.core.views import Decided, DepthSource, QueueSample
+from reasond.core.views import Decided, QueueSample
 
 HOUR_NS = 3600 * 1000000000
 DAY_NS = 24 * HOUR_NS
@@ -27,6 +27,7 @@ NO_ERROR = "none"
 INTERVALS = ("fictional_interval", "nonfictional_interval")
 SAMPLE_INTS = ("depth", "ready", "unacknowledged", "consumers")
 SAMPLE_FLOATS = ("publish_rate", "ack_rate")
+_SAMPLE_FIELDS = frozenset((*SAMPLE_INTS, *SAMPLE_FLOATS, "source"))
 
 _POINTS = """
 points = (measurement, field) =>
@@ -144,11 +145,13 @@ points(measurement: "agent_reasoning", field: "block")
 
 def queue_sample(time_ns: int, queue: str, fields: Mapping[str, Any]) -> QueueSample:
     """Give one `queue_metrics` point as a sample; a `source` that isn't one of ours counts as unknown."""
-    source = fields.get("source")
-    if source not in ("management", "declare"):
-        source = "unknown"
-    values: Dict[str, Any] = {name: fields.get(name) for name in SAMPLE_INTS + SAMPLE_FLOATS}
-    return QueueSample(time_ns=time_ns, queue=queue, source=cast(DepthSource, source), **values)
+    known: Dict[str, Any] = {"depth": None, "source": None}
+    for name, value in fields.items():
+        if name in _SAMPLE_FIELDS:
+            known[name] = value
+    if known["source"] not in ("management", "declare"):
+        known["source"] = "unknown"
+    return QueueSample(time_ns=time_ns, queue=queue, **known)
 
 
 def in_shadow(fields: Mapping[str, Any]) -> bool:

@@ -87,6 +87,7 @@ class Invalid(Struct, frozen=True, gc=False):
     reason: str
 
 
+_UTC_OFFSET = timedelta(0)
 _decoder = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
 _AT_PATH = re.compile(r"^(?P<reason>.*) - at `(?P<path>\$.*)`$", re.DOTALL)
@@ -112,7 +113,7 @@ def decode(body: bytes) -> Message:
         raise MessageInvalid("$", "not JSON: {}".format(err)) from err
     except RecursionError as err:
         raise MessageInvalid("$", "nested too deep") from err
-    if message.header.timestamp.utcoffset() != timedelta(0):
+    if message.header.timestamp.utcoffset() != _UTC_OFFSET:
         raise MessageInvalid("$.header.timestamp", "not UTC (offset must be Z or +00:00)")
     return message
 

@@ -192,15 +192,18 @@ class Stamper:
         if series is None:
             series = self._by_given_tags[as_given] = self._declared(measurement, tags)
         types = FIELD_TYPES[measurement]
-        if not types.keys() >= fields.keys():
-            raise _unknown(measurement, fields.keys() - types.keys())
-        # In the declared type, never in the one Python happens to hold.
-        typed = {
-            name: value if type(value) is types[name] else types[name](value)
-            for name, value in fields.items()
-            if value is not None
-        }
-        return Row(measurement, series.tags, typed, self._stamp(series, wall_ns))
+        typed = {}
+        for name, value in fields.items():
+            if name not in types:
+                raise _unknown(measurement, fields.keys() - types.keys())
+            if value is not None:
+                # In the declared type, never in the one Python happens to hold.
+                kind = types[name]
+                typed[name] = value if type(value) is kind else kind(value)
+        if series.last_ns is not None and wall_ns <= series.last_ns:
+            wall_ns = self._after(series.last_ns, wall_ns)
+        series.last_ns = wall_ns
+        return Row(measurement, series.tags, typed, wall_ns)
 
     def _declared(self, measurement: str, tags: Mapping[str, str]) -> _Series:
         """Give the series of these tags, a new one where there is none yet; empty tags are left out."""
@@ -210,14 +213,11 @@ class Stamper:
         kept = {tag: value for tag, value in tags.items() if value}
         return self._series.setdefault((measurement, frozenset(kept.items())), _Series(kept))
 
-    def _stamp(self, series: _Series, wall_ns: int) -> int:
-        last = series.last_ns
-        if last is not None and wall_ns <= last:
-            if last - wall_ns > self._STEP_NS:
-                self.clock_steps += 1
-            else:
-                wall_ns = last + 1
-        series.last_ns = wall_ns
+    def _after(self, last_ns: int, wall_ns: int) -> int:
+        """Give the stamp of a row whose time is not after the series' last one."""
+        if last_ns - wall_ns <= self._STEP_NS:
+            return last_ns + 1
+        self.clock_steps += 1
         return wall_ns
 
 
@@ -233,9 +233,9 @@ def clean_tag(text: str) -> str:
 def clean_string(text: str) -> str:
     """Give a string field's value as it is stored: one line, cut to `MAX_STRING_BYTES`."""
     # No character takes more than 4 bytes: nearly all texts are far too short to be cut.
-    if len(text) * 4 > MAX_STRING_BYTES:
-        text = text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore")
-    return _printable(text)
+    if len(text) * 4 <= MAX_STRING_BYTES:
+        return text if text.isprintable() else _printable(text)
+    return _printable(text.encode("utf-8", "replace")[:MAX_STRING_BYTES].decode("utf-8", "ignore"))
 
 
 def _printable(text: str) -> str:

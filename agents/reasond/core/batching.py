@@ -21,11 +21,12 @@ class Batches:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._batches: Dict[str, _Batch] = {}
+        self.open: Dict[str, _Batch] = {}
+        """By queue. Read by the core: most events find it empty."""
 
     def __len__(self) -> int:
         """Give how many messages are collected."""
-        return sum(len(batch.items) for batch in self._batches.values())
+        return sum(len(batch.items) for batch in self.open.values())
 
     def add(self, now: Now, item: Item, *, size: int, age_s: float) -> Optional[Unit]:
         """Add a message; give the batch when that makes it full or leaves it no time.
@@ -34,22 +35,22 @@ class Batches:
         """
         queue = item.delivery.queue
         due = now.mono + min(age_s, MAX_AGE_S, item.left_s(now))
-        batch = self._batches.get(queue)
+        batch = self.open.get(queue)
         if batch is None:
-            batch = self._batches[queue] = _Batch([item], due)
+            batch = self.open[queue] = _Batch([item], due)
         else:
             batch.items.append(item)
             batch.due = min(batch.due, due)
         if len(batch.items) >= size or batch.due <= now.mono:
-            del self._batches[queue]
+            del self.open[queue]
             return tuple(batch.items)
         return None
 
     def next_due(self) -> Optional[float]:
         """Give the monotonic time at which the next batch is over."""
-        return min([batch.due for batch in self._batches.values()]) if self._batches else None
+        return min([batch.due for batch in self.open.values()]) if self.open else None
 
     def take(self, until: Optional[float] = None) -> List[Unit]:
         """Take out the batches that are over at monotonic time `until`; all of them without one."""
-        over = [q for q, batch in self._batches.items() if until is None or batch.due <= until]
-        return [tuple(self._batches.pop(queue).items) for queue in over]
+        over = [q for q, batch in self.open.items() if until is None or batch.due <= until]
+        return [tuple(self.open.pop(queue).items) for queue in over]

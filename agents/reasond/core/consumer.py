@@ -86,21 +86,21 @@ class _Out:
         self.effects: List[Effect] = []
         self.rows: List[Row] = []
         self.amends: List[Amend] = []
-        self._wakes: Dict[str, float] = {}
+        self.wakes: Dict[str, float] = {}
 
     def wake(self, name: str, at: Optional[float]) -> None:
         """Set, move or drop a timer; nothing where it already stands so."""
-        if at == self._wakes.get(name):
+        if at == self.wakes.get(name):
             return
         if at is None:
-            del self._wakes[name]
+            del self.wakes[name]
         else:
-            self._wakes[name] = at
+            self.wakes[name] = at
         self.effects.append(Wake(name, at))
 
     def rang(self, name: str) -> None:
         """Note that a timer came to its end."""
-        self._wakes.pop(name, None)
+        self.wakes.pop(name, None)
 
     def take(self) -> List[Effect]:
         """Give everything; a point stands before what amends it."""
@@ -285,16 +285,16 @@ class ConsumerCore:
     def status(self, now: Now) -> Status:
         """Describe rate, what is in hand and what stands."""
         held = len(self._held)
-        standing = ["{}/{}={}".format(queue, p, s.action) for (queue, p), s in sorted(self._standing.items())]
-        parts = ["{:.0f}/min".format(self._tally.per_minute(now)), "{} in hand".format(held)]
+        standing = [f"{queue}/{p}={s.action}" for (queue, p), s in sorted(self._standing.items())]
+        parts = [f"{self._tally.per_minute(now):.0f}/min", f"{held} in hand"]
         if self._depths:
             parts.append(depths_line({queue: self._depth(queue) for queue in MAIN_QUEUES}))
-        if self._asides:
-            parts.append("{} being set aside".format(len(self._asides)))
-        parts.extend(["held"] if self._control.hold else [])
-        parts.extend(["shadow"] if self._control.shadow else [])
-        parts.extend(["standing " + " ".join(standing)] if standing else [])
-        parts.extend(["last " + self._last_action] if self._last_action else [])
+        if self._asides.pending:
+            parts.append(f"{len(self._asides)} being set aside")
+        parts += ["held"] if self._control.hold else []
+        parts += ["shadow"] if self._control.shadow else []
+        parts += ["standing " + " ".join(standing)] if standing else []
+        parts += ["last " + self._last_action] if self._last_action else []
         fields = {
             "in_hand": held,
             "unconfirmed": len(self._asides),
@@ -308,21 +308,31 @@ class ConsumerCore:
 
     def _finish(self, now: Now) -> List[Effect]:
         """Let go on what can, and give everything that came of the event."""
+        if self._batches.open or self._retries.waiting:
+            self._take_due(now)
+        more = bool(self._intake.units or self._solo) and self._pump(now)
+        if self._asides.pending:
+            self._out.effects.extend(self._asides.send(now))
+        if self._stopping:
+            self._wind_up()
+        if self._hand.stirred:
+            self._journal(now)
+        self._set_wakes(now, more)
+        return self._out.take()
+
+    def _take_due(self, now: Now) -> None:
+        """Let those go on that have waited long enough."""
         for unit in self._batches.take(now.mono):
             self._intake.add_ready(unit)
         for item in self._retries.take(now.mono):
             self._go(now, item)
-        more = self._pump(now)
-        if self._asides:
-            self._out.effects.extend(self._asides.send(now))
-            if self._stopping:
-                self._drop(self._asides.forget(unsent_only=True))
-        if self._stopping and not self._hand.messages and not self._cleaned:
+
+    def _wind_up(self) -> None:
+        """Let what is not on its way to the broker go back, and clean the journal when nothing is in hand."""
+        self._drop(self._asides.forget(unsent_only=True))
+        if not self._hand.messages and not self._cleaned:
             self._hand.clean()
             self._cleaned = True
-        self._journal(now)
-        self._set_wakes(now, more)
-        return self._out.take()
 
     def _journal(self, now: Now) -> None:
         save = self._hand.save(now)
@@ -332,10 +342,16 @@ class ConsumerCore:
             self._out.effects.extend(self._hand.overdue(now))
 
     def _set_wakes(self, now: Now, more: bool) -> None:
-        self._out.wake("drain", now.mono if more else None)
-        self._out.wake("batch", self._batches.next_due())
-        self._out.wake("retry", self._retries.next_due())
-        self._out.wake("set_aside", self._asides.next_due())
+        """Set the timers that stand or have something to wait for."""
+        out = self._out
+        if more or "drain" in out.wakes:
+            out.wake("drain", now.mono if more else None)
+        if self._batches.open or "batch" in out.wakes:
+            out.wake("batch", self._batches.next_due())
+        if self._retries.waiting or "retry" in out.wakes:
+            out.wake("retry", self._retries.next_due())
+        if self._asides.pending or "set_aside" in out.wakes:
+            out.wake("set_aside", self._asides.next_due())
 
     def _look(self, now: Now) -> None:
         if self._stopping:

@@ -59,6 +59,8 @@ class InHand:
         self._dirty = False
         self._alone_until: Optional[float] = None
         self._open: Dict[str, OpenDecision] = {}
+        self.stirred = False
+        """Whether a Save may be due or is on its way; while it is not, `save` and `overdue` give nothing."""
 
     # What may be chosen
 
@@ -85,6 +87,7 @@ class InHand:
     def choose(self, now: Now, unit: Unit) -> None:
         """Choose a unit: it is journalled with the next Save, then handed out."""
         self._waiting.append(unit)
+        self.stirred = True
         self._messages += len(unit)
         if unit[0].deaths:
             self._alone_until = now.mono + ALONE_PATIENCE_S
@@ -94,12 +97,12 @@ class InHand:
     def open(self, decision: OpenDecision) -> None:
         """Keep a decision whose outcome isn't known yet across a crash."""
         self._open[decision.decision_id] = decision
-        self._dirty = True
+        self._stir()
 
     def close(self, decision: OpenDecision) -> None:
         """Drop a decision whose outcome is written."""
         if self._open.pop(decision.decision_id, None) is not None:
-            self._dirty = True
+            self._stir()
 
     # The journal
 
@@ -118,6 +121,7 @@ class InHand:
             return []
         self._save_ref = None
         units, self._saving = self._saving, []
+        self.stirred = bool(self._waiting) or self._dirty
         return [self._hand_out(unit) for unit in units]
 
     def overdue(self, now: Now) -> List[Effect]:
@@ -146,7 +150,7 @@ class InHand:
     def absolve(self, item: Item) -> None:
         """Forget the earlier deaths of a message that came to its end."""
         if item.deaths and self._deaths.pop(item.message_id, None) is not None:
-            self._dirty = True
+            self._stir()
 
     # Giving up
 
@@ -157,7 +161,7 @@ class InHand:
         items = [item for unit in units for item in unit]
         self._messages -= len(items)
         if items:
-            self._dirty = True
+            self._stir()
         if any(item.deaths for item in items):
             self._alone_until = None
         return items
@@ -168,7 +172,7 @@ class InHand:
         self._running.clear()
         self._messages -= len(items)
         if items:
-            self._dirty = True
+            self._stir()
         return items
 
     def handed_out(self) -> List[Item]:
@@ -177,7 +181,11 @@ class InHand:
 
     def clean(self) -> None:
         """Have the journal written once more, at the end, without what is no longer in hand."""
-        self._dirty = self._dirty or self._serial > 0
+        if self._serial > 0:
+            self._stir()
+
+    def _stir(self) -> None:
+        self._dirty = self.stirred = True
 
     def _hand_out(self, unit: Unit) -> Handle:
         self._serial += 1

@@ -76,6 +76,8 @@ class Intake:
         self._ready_priority: Deque[Unit] = deque()
         self._ready: Deque[Unit] = deque()
         self._next, self._other = self._genres[FICTIONAL], self._genres[NON_FICTIONAL]
+        self.units = 0
+        """How many items and units wait; read by the core: most events find none."""
 
     def __len__(self) -> int:
         """Give how many messages wait here."""
@@ -85,29 +87,32 @@ class Intake:
     def add(self, item: Item) -> None:
         """Put a new delivery at the end of its queue's line."""
         queue = item.delivery.queue
+        self.units += 1
         (self._priority if queue == PRIORITY else self._genres[queue]).append(item)
 
     def add_ready(self, unit: Unit) -> None:
         """Put a unit that was decided on, or is to be tried again, before all that is fresh."""
+        self.units += 1
         (self._ready_priority if unit[0].delivery.queue == PRIORITY else self._ready).append(unit)
 
     def take(self, fresh: bool = True) -> Optional[Union[Item, Unit]]:
         """Give what is next: an Item that is fresh, or a Unit that is ready; None when there is nothing."""
+        taken: Optional[Union[Item, Unit]] = None
         if self._ready_priority:
-            return self._ready_priority.popleft()
-        if fresh and self._priority:
-            return self._priority.popleft()
-        if self._ready:
-            return self._ready.popleft()
-        if not fresh:
-            return None
-        if self._next or self._other:
+            taken = self._ready_priority.popleft()
+        elif fresh and self._priority:
+            taken = self._priority.popleft()
+        elif self._ready:
+            taken = self._ready.popleft()
+        elif fresh and (self._next or self._other):
             self._next, self._other = self._other, self._next
-            return (self._other or self._next).popleft()
-        return None
+            taken = (self._other or self._next).popleft()
+        self.units -= taken is not None
+        return taken
 
     def clear(self) -> Iterator[Item]:
         """Forget everything and give what it was."""
+        self.units = 0
         for line in (self._priority, *self._genres.values()):
             while line:
                 yield line.popleft()

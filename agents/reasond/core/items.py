@@ -86,7 +86,9 @@ def hashed_id(text: str) -> str:
 
 def compose(item: Item, *, source: Source, reasoning: str, now: Now, rng: Bits) -> Message:
     """Give the message an item becomes when `source` publishes it now."""
-    stamp = _EPOCH + timedelta(microseconds=now.wall_ns // 1000) - timedelta(seconds=item.age_s)
+    stamp = _EPOCH + timedelta(microseconds=now.wall_ns // 1000)
+    if item.age_s:
+        stamp -= timedelta(seconds=item.age_s)
     return Message(
         header=Header(
             message_id=item.message_id or random_id(source, now, rng),

@@ -55,19 +55,12 @@ class Outbox:
         self._trouble = ""
         self._said: Stall = ""
         self._declared: Optional[float] = None
+        self.stall: Stall = "link_down"
+        """Why nothing new may be published now; empty when it may."""
 
     def __len__(self) -> int:
         """Give how many messages are unconfirmed."""
         return len(self._parcels)
-
-    @property
-    def stall(self) -> Stall:
-        """Why nothing new may be published now; empty when it may."""
-        if not self._up:
-            return "link_down"
-        if self._blocked:
-            return "blocked"
-        return "window_full" if self._full else ""
 
     def put(self, now: Now, parcel: Parcel) -> List[Effect]:
         """Take a new message and publish it; only while there is no `stall`."""
@@ -169,8 +162,13 @@ class Outbox:
         return Wake(RETRY_WAKE, min(waiting) if waiting else None)
 
     def _tell(self) -> List[Effect]:
-        """Say once when publishing has to stop, and once when it goes on."""
-        stall = self.stall
+        """Work out the stall anew; say once when publishing has to stop, and once when it goes on."""
+        stall: Stall = "window_full" if self._full else ""
+        if not self._up:
+            stall = "link_down"
+        elif self._blocked:
+            stall = "blocked"
+        self.stall = stall
         if stall == self._said or not self._was_up:
             return []
         self._said, before = stall, self._said

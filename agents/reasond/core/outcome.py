@@ -150,10 +150,11 @@ def window(samples: Iterable[QueueSample], span: Span) -> Window:
     whole = [sample for sample in inside if sample.source == "management"]
     by_queue = {queue: trends.of_queue(whole, queue) for queue in MAIN_QUEUES}
     counted = [len(by_queue[queue]) for queue in MAIN_QUEUES if queue != PRIORITY or by_queue[queue]]
+    depths = {queue: statistics.median(_depths(mine)) for queue, mine in by_queue.items() if mine}
     return Window(
-        depths={queue: statistics.median(_depths(mine)) for queue, mine in by_queue.items() if mine},
+        depths=depths,
         samples=min(counted),
-        drain_time_s=_drain(by_queue),
+        drain_time_s=_drain(by_queue, depths),
         expired_per_minute=trends.expired_per_minute(whole),
         fallback=len(whole) < len(inside),
     )
@@ -203,13 +204,17 @@ def _depths(samples: Sequence[QueueSample]) -> List[float]:
     return [float(sample.depth) for sample in samples if sample.depth is not None]
 
 
-def _drain(by_queue: Dict[str, List[QueueSample]]) -> Optional[float]:
+def _drain(by_queue: Dict[str, List[QueueSample]], depths: Dict[str, float]) -> Optional[float]:
     """Give the drain time of the slowest queue by median depth and rates, None when one is unknown."""
     times: List[float] = []
-    for mine in by_queue.values():
-        if mine:
+    for queue, depth in depths.items():
+        mine = by_queue[queue]
+        if depth <= 0:
+            # Empty, at whatever rates.
+            times.append(0.0)
+        else:
             time = trends.drain_time_s(
-                statistics.median(_depths(mine)),
+                depth,
                 _median_of([s.publish_rate for s in mine]),
                 _median_of([s.ack_rate for s in mine]),
                 trends.trend_per_minute(mine),

@@ -28,6 +28,8 @@ SIGHTINGS_KEPT = 10000
 SIGHTING_TEXT_CHARS = 300
 """Of a sighting's text: enough for a brain to see an impossible order of events."""
 EARTH_RADIUS_KM = 6371.0
+DEGREE_MAX_KM = 111.2
+"""No degree is longer on that sphere: 2 pi times its radius over 360 is 111.19."""
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 DUPLICATE_ID = "duplicate_id"
@@ -133,8 +135,12 @@ def jump(subject: Subject) -> Optional[str]:
     if last is None:
         return None
     apart_s = abs(subject.item.stamp_s - last.stamp_s)
+    reach_km = subject.settings.max_speed_kmh * (apart_s + SPEED_GRAIN_S) / 3600 + SPEED_SLACK_KM
+    # No way is longer than the one along the meridian and then the equator: that settles most without trigonometry.
+    if (abs(at.lat - last.lat) + abs(at.lng - last.lng)) * DEGREE_MAX_KM <= reach_km:
+        return None
     moved_km = distance_km(last.lat, last.lng, at.lat, at.lng)
-    if moved_km <= subject.settings.max_speed_kmh * (apart_s + SPEED_GRAIN_S) / 3600 + SPEED_SLACK_KM:
+    if moved_km <= reach_km:
         return None
     return "moved {:.0f} km in {:.0f} s".format(moved_km, apart_s)
 

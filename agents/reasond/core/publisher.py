@@ -55,6 +55,7 @@ EXPERIMENT = "experiment"
 AMQP_PRIORITIES: Dict[str, int] = {"low": 1, "normal": 5, "high": 9}
 """The AMQP basic property `priority` goes from 0 to 9; it changes nothing here, and tells other consumers."""
 _PUBLISH, _DECIDE, _DEADLINE, _PAUSE = "publish:", "decide", "deadline", "pause"
+_PUBLISH_WAKES: Dict[str, Genre] = {_PUBLISH + genre: genre for genre in GENRES}
 _PAID = ("tokens_used", "input_tokens", "output_tokens", "cost_usd")
 _DEPTH_FIELDS = {
     FICTIONAL: "queue_depth_fictional",
@@ -141,8 +142,8 @@ class PublisherCore:
 
     def on_wake(self, now: Now, name: str) -> List[Effect]:
         """Take a timer: of a schedule, a decision, its deadline, the pause, a confirm, an outcome, a block."""
-        if name.startswith(_PUBLISH):
-            return self._armed(now, self._publish_due(now, name[len(_PUBLISH) :]))
+        if name in _PUBLISH_WAKES:
+            return self._armed(now, self._publish_due(now, _PUBLISH_WAKES[name]))
         if name in (outbox.CONFIRM_WAKE, outbox.RETRY_WAKE):
             return self._armed(now, self._outbox.on_wake(now, name))
         if self._stopping:
@@ -174,13 +175,15 @@ class PublisherCore:
 
     def on_confirmed(self, now: Now, ref: str, outcome: str) -> List[Effect]:
         """Take the broker's word; a confirmed message is counted, and a feed goes on past it."""
+        stall = self._outbox.stall
         parcel, effects = self._outbox.on_confirmed(now, ref, outcome)
         if parcel is not None:
             effects = [Rows(tuple(self._published_rows(now, parcel))), *effects]
             if parcel.item.position is not None:
                 state = self._source.confirmed(parcel.item.position)
                 effects += [] if state is None else self._keep_feed(state)
-        return self._armed(now, effects)
+        # Nothing else of what the schedules depend on changes here.
+        return effects if self._outbox.stall == stall else self._armed(now, effects)
 
     def on_link(self, now: Now, which: Link, up: bool, blocked: bool) -> List[Effect]:
         """Take the publishing link's state; while it is down or blocked nothing new is published."""
@@ -296,7 +299,8 @@ class PublisherCore:
         """Give when a schedule may publish next; None while nothing may be published."""
         if self._stopping or self._paused or self._control.hold or self._outbox.stall:
             return None
-        return max(pacing.next_due(schedule.last, schedule.interval), schedule.empty_until)
+        due = pacing.next_due(schedule.last, schedule.interval)
+        return due if due > schedule.empty_until else schedule.empty_until
 
     def _armed(self, now: Now, effects: List[Effect]) -> List[Effect]:
         """End every event: give its effects, with each schedule's timer set to what is due now."""
@@ -309,16 +313,13 @@ class PublisherCore:
                 effects.append(Wake(_PUBLISH + genre, due))
         return effects
 
-    def _publish_due(self, now: Now, name: str) -> List[Effect]:
-        effects: List[Effect] = []
-        for genre in GENRES:
-            if genre == name:
-                schedule = self._schedules[genre]
-                schedule.armed = None
-                due = self._due(schedule)
-                if due is not None and due <= now.mono + 1e-6:
-                    effects = self._publish(now, genre, schedule)
-        return effects
+    def _publish_due(self, now: Now, genre: Genre) -> List[Effect]:
+        schedule = self._schedules[genre]
+        schedule.armed = None
+        due = self._due(schedule)
+        if due is None or due > now.mono + 1e-6:
+            return []
+        return self._publish(now, genre, schedule)
 
     def _publish(self, now: Now, genre: Genre, schedule: _Schedule) -> List[Effect]:
         item = self._source.take(genre, now)
@@ -684,7 +685,7 @@ def _depth_source(view: Optional[RateView]) -> str:
     if view is None:
         return "unknown"
     newest = {sample.queue: sample.source for sample in view.samples if sample.depth is not None}
-    if any(newest.get(queue) == "declare" for queue in MAIN_QUEUES):
+    if "declare" in [newest.get(queue) for queue in MAIN_QUEUES]:
         return "declare"
     return view.source if newest else "unknown"
 

@@ -24,24 +24,25 @@ class Retries:
 
     def __init__(self) -> None:
         """Start with none."""
-        self._heap: List[Tuple[float, int, Item]] = []
+        self.waiting: List[Tuple[float, int, Item]] = []
+        """A heap. Read by the core: most events find it empty."""
         self._order = itertools.count()
 
     def __len__(self) -> int:
         """Give how many wait."""
-        return len(self._heap)
+        return len(self.waiting)
 
     def add(self, at: float, item: Item) -> None:
         """Have the item tried again at monotonic time `at`."""
-        heapq.heappush(self._heap, (at, next(self._order), item))
+        heapq.heappush(self.waiting, (at, next(self._order), item))
 
     def next_due(self) -> Optional[float]:
         """Give the monotonic time of the next try."""
-        return self._heap[0][0] if self._heap else None
+        return self.waiting[0][0] if self.waiting else None
 
     def take(self, until: Optional[float] = None) -> List[Item]:
         """Take out the items whose time has come at `until`, earliest first; all of them without one."""
         due = []
-        while self._heap and (until is None or self._heap[0][0] <= until):
-            due.append(heapq.heappop(self._heap)[2])
+        while self.waiting and (until is None or self.waiting[0][0] <= until):
+            due.append(heapq.heappop(self.waiting)[2])
         return due

@@ -77,7 +77,8 @@ class SetAsides:
 
     def __init__(self) -> None:
         """Start with none, and no link to publish on."""
-        self._pending: Dict[str, SetAside] = {}
+        self.pending: Dict[str, SetAside] = {}
+        """Read by the core: most events find it empty."""
         self._serial = 0
         self._up = False
         self._blocked = False
@@ -85,7 +86,7 @@ class SetAsides:
 
     def __len__(self) -> int:
         """Give how many are pending."""
-        return len(self._pending)
+        return len(self.pending)
 
     def add(self, now: Now, item: Item, verdict: Verdict) -> None:
         """Take on a message; `send` publishes it."""
@@ -100,20 +101,20 @@ class SetAsides:
             headers=headers(now, item, verdict),
             content_type=item.delivery.content_type or UNKNOWN_TYPE,
         )
-        self._pending[ref] = SetAside(item, verdict, publish, now.mono)
+        self.pending[ref] = SetAside(item, verdict, publish, now.mono)
 
     def link(self, up: bool, blocked: bool) -> None:
         """Take the publish link's state: what was unconfirmed on one that went down is sent again."""
         self._up, self._blocked = up, blocked
         if not up:
-            for aside in self._pending.values():
+            for aside in self.pending.values():
                 aside.sent = None
 
     def send(self, now: Now) -> Iterator[Effect]:
         """Publish what waits and may go, under the same ref and id each time; have a stuck link made anew."""
-        if not self._pending or not self._up or self._blocked:
+        if not self.pending or not self._up or self._blocked:
             return
-        for aside in self._pending.values():
+        for aside in self.pending.values():
             if aside.sent is None and aside.due <= now.mono:
                 aside.sent = now.mono
                 yield aside.publish
@@ -126,12 +127,12 @@ class SetAsides:
 
     def confirmed(self, now: Now, ref: str, outcome: str) -> Tuple[Optional[SetAside], List[Effect]]:
         """Take the broker's word: the message that is safe now, if it is, and what else is to be done."""
-        aside = self._pending.get(ref)
+        aside = self.pending.get(ref)
         if aside is None:
             return None, []
         queue = aside.verdict.queue
         if outcome == "ok":
-            del self._pending[ref]
+            del self.pending[ref]
             if self._refusing.pop(queue, None) is None:
                 return aside, []
             return aside, [Say("notice", "set_aside_accepted_again", {"queue": queue})]
@@ -145,16 +146,16 @@ class SetAsides:
 
     def next_due(self) -> Optional[float]:
         """Give the monotonic time at which `send` has something to do next."""
-        if not self._pending or not self._up or self._blocked:
+        if not self.pending or not self._up or self._blocked:
             return None
         return min(
-            aside.due if aside.sent is None else aside.sent + CONFIRM_PATIENCE_S for aside in self._pending.values()
+            aside.due if aside.sent is None else aside.sent + CONFIRM_PATIENCE_S for aside in self.pending.values()
         )
 
     def forget(self, unsent_only: bool = False) -> Iterator[Item]:
         """Drop what is pending (or only what isn't on its way to the broker) and give what it was."""
-        for ref in [r for r, aside in self._pending.items() if not unsent_only or aside.sent is None]:
-            yield self._pending.pop(ref).item
+        for ref in [r for r, aside in self.pending.items() if not unsent_only or aside.sent is None]:
+            yield self.pending.pop(ref).item
 
 
 def message_id(item: Item) -> str:

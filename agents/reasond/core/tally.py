@@ -19,6 +19,7 @@ class Tally:
         self._steps: Deque[Tuple[float, int]] = deque()
         self._step = 0.0
         self._count = 0
+        self._total = 0
 
     def count(self, now: Now, messages: int) -> None:
         """Count messages that ended now."""
@@ -29,11 +30,12 @@ class Tally:
     def per_minute(self, now: Now) -> float:
         """Give how many ended in the last minute."""
         self._turn(now)
-        return float(sum(count for _, count in self._steps))
+        return float(self._total)
 
     def _turn(self, now: Now) -> None:
         if self._count:
             self._steps.append((now.mono, self._count))
+            self._total += self._count
         self._step, self._count = now.mono, 0
         while self._steps and self._steps[0][0] < now.mono - WINDOW_S:
-            self._steps.popleft()
+            self._total -= self._steps.popleft()[1]

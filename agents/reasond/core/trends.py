@@ -32,16 +32,18 @@ def of_queue(samples: Iterable[QueueSample], queue: str) -> List[QueueSample]:
 
 def trend_per_minute(samples: Sequence[QueueSample]) -> Optional[float]:
     """Give one queue's change of depth a minute, by least squares; None for fewer than 3 samples."""
-    points = [(sample.time_ns, sample.depth) for sample in samples if sample.depth is not None]
-    if len(points) < TREND_MIN_SAMPLES:
+    known = [sample for sample in samples if sample.depth is not None]
+    if len(known) < TREND_MIN_SAMPLES:
         return None
-    start = points[0][0]
-    times = [(time_ns - start) / NS_PER_MINUTE for time_ns, _ in points]
-    mean_time, mean_depth = _mean(times), _mean([depth for _, depth in points])
+    start, depths = known[0].time_ns, [sample.depth or 0 for sample in known]
+    if known[-1].time_ns > start and depths.count(depths[0]) == len(depths):
+        return 0.0
+    times = [(sample.time_ns - start) / NS_PER_MINUTE for sample in known]
+    mean_time, mean_depth = _mean(times), _mean(depths)
     spread = sum([(at - mean_time) ** 2 for at in times])
     if spread == 0:
         return None
-    return sum([(at - mean_time) * (depth - mean_depth) for at, (_, depth) in zip(times, points)]) / spread
+    return sum([(at - mean_time) * (depth - mean_depth) for at, depth in zip(times, depths)]) / spread
 
 
 def drain_time_s(
@@ -95,7 +97,7 @@ def all_facts(samples: Sequence[QueueSample], queues: Sequence[str] = MAIN_QUEUE
 
 def depths_line(depths: Mapping[str, Optional[int]]) -> str:
     """Give depths by queue as a few words for a status line; `?` is unknown."""
-    return "depth " + " ".join("{} {}".format(q, "?" if depth is None else depth) for q, depth in depths.items())
+    return "depth " + " ".join([f"{queue} {'?' if depth is None else depth}" for queue, depth in depths.items()])
 
 
 def longest_drain_s(queues: Iterable[QueueFacts]) -> Optional[float]:

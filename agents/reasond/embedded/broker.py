@@ -67,16 +67,14 @@ class _Rate:
             self._counts[-1][1] += 1
         else:
             self._counts.append([second, 1])
+            self.at(mono)
         self._total += 1
-        self._trim(mono)
 
     def at(self, mono: float) -> float:
-        self._trim(mono)
-        return self._total / RATE_WINDOW_S
-
-    def _trim(self, mono: float) -> None:
+        """Give the rate; what is too old for it is forgotten."""
         while self._counts and self._counts[0][0] <= mono - RATE_WINDOW_S:
             self._total -= self._counts.popleft()[1]
+        return self._total / RATE_WINDOW_S
 
 
 class _Consumer:
@@ -153,10 +151,13 @@ class EmbeddedBroker:
         self._mono = now.mono
         self._queue_type = queue_type
         self._exchanges: Set[str] = set()
-        self._bindings: Dict[Tuple[str, str], Set[str]] = {}
+        # By exchange and routing key; the queues' names in order.
+        self._bindings: Dict[Tuple[str, str], List[str]] = {}
         self._policies: Dict[str, Tuple[str, int, Dict[str, Any]]] = {}
         self._queues: Dict[str, _Queue] = {}
         self._connections: List[Any] = []
+        # The latest samples and their time; agents that look at one moment share them.
+        self._looked: Optional[Tuple[int, Tuple[QueueSample, ...]]] = None
         self.up = True
         self.blocked = False
         self.on_acked: Callable[[str, float], None] = lambda queue, age_s: None
@@ -197,7 +198,8 @@ class EmbeddedBroker:
 
     def bind(self, exchange: str, queue: str, routing_key: str) -> None:
         """Bind a queue to a direct exchange."""
-        self._bindings.setdefault((exchange, routing_key), set()).add(queue)
+        bound = self._bindings.get((exchange, routing_key), [])
+        self._bindings[exchange, routing_key] = sorted({*bound, queue})
 
     def set_policy(self, name: str, pattern: str, definition: Dict[str, Any], priority: int = 0) -> None:
         """Set a policy; of those that match a queue only the one of highest priority counts."""
@@ -209,8 +211,8 @@ class EmbeddedBroker:
         queue = self._queues.pop(name, None)
         if queue is None:
             return
-        for targets in self._bindings.values():
-            targets.discard(name)
+        for key, targets in self._bindings.items():
+            self._bindings[key] = [target for target in targets if target != name]
         queue.counters.dropped += len(queue.ready) + queue.unacked
         queue.ready.clear()
         queue.outstanding.clear()
@@ -286,6 +288,7 @@ class EmbeddedBroker:
 
     def cancel(self, channel: Channel) -> None:
         """End a channel's consumers; what they hold stays held."""
+        self._looked = None
         for consumer in channel.consumers:
             if consumer in consumer.queue.consumers:
                 consumer.queue.consumers.remove(consumer)
@@ -342,8 +345,11 @@ class EmbeddedBroker:
         """
         if not self.up:
             raise BrokerUnavailable("the embedded broker is down")
-        self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
-        return tuple([self._sample(self._queues[name], at_ns) for name in _SAMPLED if name in self._queues])
+        if self._looked is None or self._looked[0] != at_ns:
+            self._advance(self._start.mono + (at_ns - self._start.wall_ns) / 1e9)
+            samples = tuple([self._sample(self._queues[name], at_ns) for name in _SAMPLED if name in self._queues])
+            self._looked = (at_ns, samples)
+        return self._looked[1]
 
     def ready_count(self, now: Now, queue: str) -> Optional[int]:
         """Give how many messages are ready in a queue, None when there is no such queue."""
@@ -386,7 +392,7 @@ class EmbeddedBroker:
 
     def _route(self, message: Stored) -> List[_Queue]:
         if message.exchange:
-            names = sorted(self._bindings.get((message.exchange, message.routing_key), ()))
+            names = self._bindings.get((message.exchange, message.routing_key), [])
         else:
             names = [message.routing_key]
         return [self._queues[name] for name in names if name in self._queues]
@@ -408,8 +414,10 @@ class EmbeddedBroker:
                 queue.counters.dropped += 1
         if not queue.ready:
             queue.head_since = mono
-        ttls = [int(ttl) for ttl in (message.expiration_ms, queue.arguments.get("x-message-ttl")) if ttl is not None]
-        due = mono + min(ttls) / 1000 if ttls else None
+        due = None
+        for ttl_ms in (message.expiration_ms, queue.arguments.get("x-message-ttl")):
+            if ttl_ms is not None and (due is None or mono + int(ttl_ms) / 1000 < due):
+                due = mono + int(ttl_ms) / 1000
         queue.ready.append(structs.replace(message, order=queue.next_order, due=due, redelivered=False))
         queue.outstanding[queue.next_order] = mono
         queue.next_order += 1
@@ -420,9 +428,10 @@ class EmbeddedBroker:
     def _dispatch(self, queue: _Queue) -> None:
         """Hand ready messages to consumers with room, in turn."""
         while queue.ready and self.up:
-            consumer = next((c for c in queue.consumers if c.unacked < c.prefetch), None)
-            if consumer is None:
+            free = [consumer for consumer in queue.consumers if consumer.unacked < consumer.prefetch]
+            if not free:
                 return
+            consumer = free[0]
             queue.consumers.remove(consumer)
             queue.consumers.append(consumer)
             message = queue.ready.popleft()
@@ -436,7 +445,8 @@ class EmbeddedBroker:
             channel.deliver(channel.last_tag, queue.name, message)
 
     def _advance(self, mono: float) -> None:
-        """Let every TTL that ended up to `mono` take effect, in the order of time across the queues."""
+        """Begin every event: let each TTL that ended up to `mono` take effect, in the order of time over all queues."""
+        self._looked = None
         if not self.up:
             return
         while True:
@@ -449,7 +459,8 @@ class EmbeddedBroker:
                 break
             at, name = min(ends)
             self._expire(self._queues[name], max(at, self._start.mono))
-        self._mono = max(self._mono, mono)
+        if mono > self._mono:
+            self._mono = mono
 
     def _expire(self, queue: _Queue, at: float) -> None:
         """Let the head of a queue expire: dead-letter it where a policy says so, else drop it."""

@@ -3,6 +3,7 @@
 Used by the simulation and the demo; tests/contract holds both to the same behaviour.
 """
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Protocol, Sequence, Set, Tuple
 
 from reasond import topology
@@ -53,6 +54,8 @@ class EmbeddedLinks:
         """Take the broker, who is told, and the time; `prefetch` is unacknowledged messages a queue."""
         self._broker = broker
         self._scheduler = scheduler
+        self.now: Callable[[], Now] = scheduler.now
+        """Gives the scheduler's time."""
         self._calls: List[Callable[[], None]] = []
         self.closed = False
         self._publisher = _PublishLink(self, broker, events)
@@ -118,14 +121,11 @@ class EmbeddedLinks:
             counts = {queue.name: self._broker.ready_count(self.now(), queue.name) for queue in topology.queues()}
         self.soon(lambda: callback(counts))
 
-    def now(self) -> Now:
-        """Give the scheduler's time."""
-        return self._scheduler.now()
-
     def soon(self, function: Callable[[], None]) -> None:
         """Call `function` in the next turn."""
         if not self._calls:
-            self._scheduler.call_at(self.now().mono, self._run)
+            # Any time that is past means the next turn.
+            self._scheduler.call_at(0.0, self._run)
         self._calls.append(function)
 
     def later(self, delay_s: float, function: Callable[[], None]) -> None:
@@ -236,7 +236,11 @@ class _PublishLink(_Link):
             self._broker.declare_topology(self._links.now())
             self._links.soon(self.connect)
             return
-        self._links.soon(lambda: None if self._closed else self._events.on_confirmed(effect.ref, outcome))
+        self._links.soon(partial(self._confirmed, effect.ref, outcome))
+
+    def _confirmed(self, ref: str, outcome: str) -> None:
+        if not self._closed:
+            self._events.on_confirmed(ref, outcome)
 
     def _shut(self) -> None:
         self._held = []

@@ -7,8 +7,8 @@ Of raw measurements only the last hours are kept, so that a day of virtual time 
 
 import heapq
 from bisect import bisect_left
-from math import isfinite
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from sys import float_info
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from reasond import flux
 from reasond.core.views import Activity, AgentSeen, Minutes, Peer, QueueSample
@@ -22,9 +22,10 @@ LASTING = frozenset("agent_reasoning budget system_health flags rejections injec
 RAW_RETENTION_S = 7200.0
 """The longest window asked for is minutes; two hours leave room for a summary of a phase."""
 
-# Trimming costs a move of the list: done once so many points of a series are too old.
+# Trimming costs a move of the list: looked at after so many points, done once so many of a series are too old.
 _TRIM_POINTS = 1024
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1
+_MAX_FLOAT = float_info.max
 
 
 class _Series:
@@ -38,7 +39,7 @@ class _Series:
         self.fields: List[Dict[str, Any]] = []
 
     def put(self, time_ns: int, fields: Dict[str, Any]) -> Dict[str, Any]:
-        """Take the fields, which become the series' own; give all that the point has now."""
+        """Take the fields, which are only read; give all that the point has now."""
         times = self.times
         if not times or time_ns > times[-1]:
             times.append(time_ns)
@@ -46,13 +47,16 @@ class _Series:
             return fields
         at = bisect_left(times, time_ns)
         if times[at] == time_ns:
-            self.fields[at].update(fields)
+            # Fields given once belong to whoever gave them too.
+            self.fields[at] = {**self.fields[at], **fields}
             return self.fields[at]
         times.insert(at, time_ns)
         self.fields.insert(at, fields)
         return fields
 
     def between(self, start_ns: int, stop_ns: int) -> List[Dict[str, Any]]:
+        if not self.times or self.times[-1] < start_ns:
+            return []
         return self.fields[bisect_left(self.times, start_ns) : bisect_left(self.times, stop_ns)]
 
     def last(self, field: str, start_ns: int, stop_ns: int) -> Optional[Tuple[int, Dict[str, Any]]]:
@@ -84,6 +88,10 @@ class _Samples:
     def put(self, time_ns: int, tags: Dict[str, str], fields: Dict[str, Any]) -> None:
         """Take a point with all its fields; replaces the one of that time, queue and agent."""
         key = (time_ns, tags.get("queue", ""), tags.get("agent_id", ""))
+        if not self._keys or key > self._keys[-1]:
+            self._keys.append(key)
+            self._samples.append(flux.queue_sample(time_ns, key[1], fields))
+            return
         at = bisect_left(self._keys, key)
         again = at < len(self._keys) and self._keys[at] == key
         self._keys[at : at + again] = [key]
@@ -117,22 +125,28 @@ class EmbeddedStore:
         self._rates: Dict[str, List[_Series]] = {}
         # To clean and sort the tags of every point would be half the cost of taking it.
         self._by_given_tags: Dict[Tuple[Any, ...], _Series] = {}
+        self._taken = 0
 
     def write(self, rows: Iterable[Row]) -> None:
         """Take points; one of known measurement, tags and time gets the new fields added or replaced.
+
+        The fields are kept as they are given: whoever made a row must not change them afterwards.
 
         Raises StoreRefused for a value that isn't of its field's declared type, as InfluxDB refuses a field
         that changes its type; KeyError for a measurement or field that isn't declared.
         """
         for row in rows:
+            as_given = (row.measurement, *row.tags.items())
             fields = _stored(row)
-            series = self._series(row)
+            series = self._by_given_tags.get(as_given)
+            if series is None:
+                series = self._by_given_tags[as_given] = self._series(row)
             fields = series.put(row.time_ns, fields)
             if row.measurement == "queue_metrics":
                 self._samples.put(row.time_ns, series.tags, fields)
-                self._samples.forget(row.time_ns - self._retention_ns)
-            if row.measurement not in LASTING:
-                series.forget(row.time_ns - self._retention_ns)
+            self._taken += 1
+            if self._taken % _TRIM_POINTS == 0:
+                self._forget(row.time_ns - self._retention_ns)
 
     def amend(self, row: Row) -> None:
         """Add fields to a point: the same as writing it, since a point is its measurement, tags and time."""
@@ -233,17 +247,18 @@ class EmbeddedStore:
             spent.append(float(sum(last[1][field] for last in lasts if last is not None)))
         return spent[0], spent[1]
 
-    def _series(self, row: Row) -> _Series:
-        as_given = (row.measurement, *row.tags.items())
-        series = self._by_given_tags.get(as_given)
-        if series is None:
-            cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
-            tags = {name: value for name, value in cleaned.items() if value}
-            series = self._by_given_tags[as_given] = self._known(row.measurement, tags)
-        return series
+    def _forget(self, before_ns: int) -> None:
+        self._samples.forget(before_ns)
+        for measurement, table in self._tables.items():
+            if measurement not in LASTING:
+                for series in table.values():
+                    series.forget(before_ns)
 
-    def _known(self, measurement: str, tags: Dict[str, str]) -> _Series:
-        """Give the series of clean tags, a new one where there is none yet."""
+    def _series(self, row: Row) -> _Series:
+        """Give the series of a point's tags, cleaned; a new one where there is none yet."""
+        cleaned = {name: clean_tag(value) for name, value in row.tags.items()}
+        tags = {name: value for name, value in cleaned.items() if value}
+        measurement = row.measurement
         table, key = self._tables[measurement], tuple(sorted(tags.items()))
         if key not in table:
             table[key] = _Series(tags)
@@ -318,20 +333,25 @@ class _Window:
 def _stored(row: Row) -> Dict[str, Any]:
     """Give the fields as they are kept; raises StoreRefused for one that InfluxDB would refuse."""
     types = FIELD_TYPES[row.measurement]
-    fields = {}
-    for name, value in row.fields.items():
+    fields, texts = row.fields, []
+    for name, value in fields.items():
         kind: type = type(value)
         if kind is not types[name]:
             wrong = f"{name} of {row.measurement} is {kind.__name__}, not {types[name].__name__}"
             raise StoreRefused(f"field type conflict: {wrong}")
         # Line protocol has neither (InfluxDB 2 manual, "Line protocol, data types").
         if kind is float:
-            if not isfinite(value):
+            if not -_MAX_FLOAT <= value <= _MAX_FLOAT:
                 raise StoreRefused(f"{name} of {row.measurement} is no finite number")
         elif kind is int:
             if not _MIN_INT <= value <= _MAX_INT:
                 raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
         elif kind is str:
-            value = clean_string(value)
-        fields[name] = value
-    return fields
+            texts.append(name)
+    return _cleaned(fields, texts) if texts else fields
+
+
+def _cleaned(fields: Dict[str, Any], texts: Sequence[str]) -> Dict[str, Any]:
+    """Give the fields with these texts as InfluxDB keeps them: the same ones where nothing has to change."""
+    changed = {name: clean_string(fields[name]) for name in texts}
+    return fields if all(fields[name] is text for name, text in changed.items()) else {**fields, **changed}

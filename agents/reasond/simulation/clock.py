@@ -1,20 +1,17 @@
 """Virtual time: a heap of calls, run in order; used by the simulated world instead of a loop."""
 
 import heapq
-import itertools
 from typing import Callable, List, Optional, Tuple
+
+from msgspec import Struct
 
 from reasond.core.effects import Now
 
 
-class VirtualTimer:
+class VirtualTimer(Struct):
     """A pending call that can be dropped."""
 
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        """Hold the call."""
-        self.function: Optional[Callable[[], None]] = function
+    function: Optional[Callable[[], None]]
 
     def cancel(self) -> None:
         """Drop the call; harmless once it has run."""
@@ -28,7 +25,7 @@ class VirtualClock:
         """Begin at monotonic 0.0 and the given UTC time."""
         self._start_wall_ns = start_wall_ns
         self._now = Now(mono=0.0, wall_ns=start_wall_ns)
-        self._order = itertools.count()
+        self._order = 0
         self._heap: List[Tuple[float, int, VirtualTimer]] = []
 
     def now(self) -> Now:
@@ -39,8 +36,13 @@ class VirtualClock:
         """Call `function` at virtual time `mono`, or next when that is past."""
         timer = VirtualTimer(function)
         now = self._now.mono
-        heapq.heappush(self._heap, (mono if mono > now else now, next(self._order), timer))
+        self._order += 1
+        heapq.heappush(self._heap, (mono if mono > now else now, self._order, timer))
         return timer
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> VirtualTimer:
+        """Call `function` after so many virtual seconds."""
+        return self.call_at(self._now.mono + delay_s, function)
 
     def run_until(self, mono: float) -> None:
         """Run every call that is due up to and at `mono`, and leave the time there."""
@@ -48,12 +50,9 @@ class VirtualClock:
         while heap and heap[0][0] <= mono:
             at, _, timer = heapq.heappop(heap)
             if at > self._now.mono:
-                self._go_on(at)
+                self._now = Now(at, self._start_wall_ns + int(at * 1e9))
             function, timer.function = timer.function, None
             if function is not None:
                 function()
         if mono > self._now.mono:
-            self._go_on(mono)
-
-    def _go_on(self, mono: float) -> None:
-        self._now = Now(mono, self._start_wall_ns + int(mono * 1e9))
+            self._now = Now(mono, self._start_wall_ns + int(mono * 1e9))

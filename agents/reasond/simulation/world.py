@@ -5,6 +5,7 @@ The cores and the driver are the runtime's own; only the shell differs. `reasond
 
 import random
 from collections import Counter, deque
+from functools import partial
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from msgspec import Struct
@@ -149,6 +150,9 @@ class SimulatedAgent:
         self._alive = True
         self._world = world
         self._clock = world.clock
+        # Two of a shell's parts are the clock's own.
+        self.now: Callable[[], Now] = world.clock.now
+        self.call_at: Callable[[float, Callable[[], None]], Any] = world.clock.call_at
         self._stamper = Stamper()
         self._started_mono = 0.0
         self._work: Deque[Handle] = deque()
@@ -200,14 +204,6 @@ class SimulatedAgent:
 
     # The shell
 
-    def now(self) -> Now:
-        """Give the virtual time."""
-        return self._clock.now()
-
-    def call_at(self, mono: float, function: Callable[[], None]) -> Any:
-        """Call `function` at virtual time `mono`."""
-        return self._clock.call_at(mono, function)
-
     def handle(self, effect: Handle) -> None:
         """Work as long as the simulated handler would, on as many threads as are set."""
         self._work.append(effect)
@@ -225,17 +221,17 @@ class SimulatedAgent:
             wall_ns=now.wall_ns,
         )
         answer = self.brain.decide(question)
-        self._after(answer.latency_ms / 1000, lambda: self.driver.decided(effect.ask_id, answer))
+        self._clock.call_later(answer.latency_ms / 1000, partial(self.driver.decided, effect.ask_id, answer))
 
     def look(self, effect: Look) -> None:
         """Make the view as things stand now."""
         view = self._observer.look(effect, self.now().wall_ns)
-        self._after(LOOK_LATENCY_S, lambda: self.driver.viewed(effect.ref, view))
+        self._clock.call_later(LOOK_LATENCY_S, partial(self.driver.viewed, effect.ref, view))
 
     def save(self, effect: Save) -> None:
         """Keep the state in memory."""
         self.saved[effect.key] = effect.state
-        self._after(SAVE_LATENCY_S, lambda: self.driver.saved(effect.ref))
+        self._clock.call_later(SAVE_LATENCY_S, partial(self.driver.saved, effect.ref))
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write points to the embedded store."""
@@ -248,16 +244,13 @@ class SimulatedAgent:
     def alarm(self, effect: Alarm) -> None:
         """Do nothing: the core has said it, and nobody is called out of a simulation."""
 
-    def _after(self, delay_s: float, function: Callable[[], None]) -> None:
-        self._clock.call_at(self._clock.now().mono + delay_s, function)
-
     def _take_work(self) -> None:
         consumer = self.plan.settings.consumer
         while self._work and self._busy < consumer.handler_threads:
             effect = self._work.popleft()
             self._busy += 1
             duration_ms = consumer.handler_duration_ms * len(effect.deliveries) * self._world.handler_slowdown
-            self._after(duration_ms / 1000, lambda e=effect, d=duration_ms: self._worked(e, d))  # type: ignore[misc]
+            self._clock.call_later(duration_ms / 1000, partial(self._worked, effect, duration_ms))
 
     def _worked(self, effect: Handle, duration_ms: float) -> None:
         self._busy -= 1
@@ -272,7 +265,7 @@ class SimulatedAgent:
         fields: Dict[str, Any] = {"uptime_s": now.mono - self._started_mono, "brain": self.brain.name}
         fields.update(status.fields, state=status.line, degraded=False, boot_id=f"simulated-{self.life}")
         self.write((heartbeat_row(self._stamper, self.plan.agent_id, self.plan.agent_type, fields, now.wall_ns),))
-        self._after(self.plan.settings.process.heartbeat_s, self._heartbeat)
+        self._clock.call_later(self.plan.settings.process.heartbeat_s, self._heartbeat)
 
 
 def seven(base: Dict[str, str]) -> Tuple[AgentPlan, ...]:

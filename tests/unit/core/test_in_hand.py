@@ -30,6 +30,23 @@ def saved(hand: InHand, at: float = 0.0) -> Save:
     return save
 
 
+def test_journal_is_stirred_from_what_changes_it_until_that_is_saved() -> None:
+    # Given
+    hand = InHand(None)
+    stirred = [hand.stirred]
+    # When
+    hand.choose(now(), unit(1))
+    stirred.append(hand.stirred)
+    save = saved(hand)
+    stirred.append(hand.stirred)
+    hand.saved(save.ref)
+    stirred.append(hand.stirred)
+    hand.open(DECISION)
+    stirred.append(hand.stirred)
+    # Then
+    assert stirred == [False, True, True, False, True]
+
+
 def test_chosen_unit_is_handed_out_only_after_its_save() -> None:
     # Given
     hand = InHand(None)
@@ -55,6 +72,7 @@ def test_units_chosen_while_a_save_is_on_its_way_go_together_into_the_next() -> 
     # Then there is no second save until the first is done
     assert hand.save(now()) is None
     hand.saved(first.ref)
+    assert hand.stirred
     assert saved(hand).state["sights"] == {"id-1": 1, "id-2": 1, "id-3": 1, "id-4": 1}
 
 

@@ -64,7 +64,7 @@ def test_take_without_fresh_gives_only_what_is_ready() -> None:
     # When, then
     assert intake.take(fresh=False) == (ready,)
     assert intake.take(fresh=False) is None
-    assert len(intake) == 1
+    assert len(intake) == intake.units == 1
 
 
 @given(st.lists(st.tuples(st.sampled_from(MAIN_QUEUES), st.booleans())))
@@ -74,12 +74,12 @@ def test_clear_gives_everything_once(waiting: List[tuple]) -> None:  # type: ign
     for queue, ready in waiting:
         items.append(item(queue))
         intake.add_ready((items[-1],)) if ready else intake.add(items[-1])
-    assert len(intake) == len(items)
+    assert len(intake) == intake.units == len(items)
     # When
     cleared = list(intake.clear())
     # Then
     assert sorted(map(id, cleared)) == sorted(map(id, items))
-    assert len(intake) == 0
+    assert len(intake) == intake.units == 0
 
 
 def test_completed_beyond_its_window_forgets_the_oldest() -> None:

@@ -201,6 +201,12 @@ def test_distance_is_symmetric_and_at_most_half_the_earth(
     assert there == pytest.approx(distance_km(lat_b, lng_b, lat_a, lng_a), abs=1e-3)
 
 
+@given(LATITUDES, LONGITUDES, LATITUDES, LONGITUDES)
+def test_no_way_is_longer_than_its_degrees_allow(lat_a: float, lng_a: float, lat_b: float, lng_b: float) -> None:
+    degrees = abs(lat_a - lat_b) + abs(lng_a - lng_b)
+    assert distance_km(lat_a, lng_a, lat_b, lng_b) <= degrees * plausibility.DEGREE_MAX_KM
+
+
 @pytest.mark.parametrize(
     ("places", "expected_km"),
     [((VANCOUVER, SEATTLE), 187), ((VANCOUVER, TOKYO), 7566), (((0, 179.9), (0, -179.9)), 22)],

@@ -91,6 +91,13 @@ class Flow(RuleBasedStateMachine):
         assert self.broker.conserved()
 
     @invariant()
+    def samples_are_of_this_very_moment(self) -> None:
+        # Twice: what the first look found must not outlive the next event.
+        for _ in range(2):
+            for sample in self.broker.queue_samples(at(self.mono).wall_ns):
+                assert (sample.ready, sample.unacknowledged) == self.broker.left(sample.queue)
+
+    @invariant()
     def queues_keep_their_order(self) -> None:
         for queue in topology.MAIN_QUEUES:
             order = [int(body) for body in bodies(self.broker, at(self.mono), queue)]

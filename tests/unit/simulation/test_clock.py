@@ -26,6 +26,16 @@ def test_a_cancelled_call_does_not_run_and_cancelling_late_is_harmless():
     assert ran == [2]
 
 
+def test_a_call_later_counts_from_now():
+    clock, seen = VirtualClock(0), []
+    clock.run_until(10.0)
+    clock.call_later(2.5, lambda: seen.append(clock.now().mono))
+
+    clock.run_until(20.0)
+
+    assert seen == [12.5]
+
+
 def test_a_call_in_the_past_runs_now_and_time_never_goes_back():
     clock, seen = VirtualClock(7), []
     clock.run_until(10.0)
