@@ -9,7 +9,7 @@ module Reasond
     "amqp" => %w[reasond rabbitmq_agents_password],
   }.freeze
   TITLES = { "grafana" => "Grafana", "rabbitmq" => "RabbitMQ", "influxdb" => "InfluxDB", "amqp" => "AMQP" }.freeze
-  BOARD = "/d/agent-overview"
+  BOARD = "/d/reasond-agent-overview"
   BRAINS_TOLD = {
     "dry-run" => "they decide by dry-run: Claude is not asked, no key is used and nothing is spent",
     "rules" => "they decide by rules: Claude is not asked and nothing is spent",

@@ -63,8 +63,8 @@ module Reasond
     vms = value.to_i
     return vms if [nil, vms].include?(standing)
 
-    raise BadSetting, "REASOND_VAGRANT_VMS is #{vms}, but #{standing} of another layout #{standing == 1 ? 'is' : 'are'} " \
-                      "there. Run `REASOND_VAGRANT_VMS=#{standing} vagrant destroy` first, or leave the variable out."
+    raise BadSetting, "REASOND_VAGRANT_VMS is #{vms}, but the #{standing == 1 ? 'one VM is' : 'three VMs are'} there. " \
+                      "Run `REASOND_VAGRANT_VMS=#{standing} vagrant destroy` first, or leave the variable out."
   end
 
   def self.read_number(env, name, default, range, meaning)
