@@ -159,11 +159,13 @@ def test_vagrant_accepts_the_file_for_every_provider(project: Project, provider:
 
 @pytest.mark.parametrize(("provider", "box"), [("virtualbox", "bento/ubuntu-20.04"), ("libvirt", "generic/ubuntu2004")])
 def test_forwarded_ports_are_the_loopbacks_alone(project: Project, provider: str, box: str) -> None:
-    ((name, machine),) = project.shape(provider, REASOND_VAGRANT_MEMORY_MB="3000", REASOND_VAGRANT_CPUS="3").items()
-    networks: Any = machine["networks"]
+    shape: Any = project.shape(provider, REASOND_VAGRANT_MEMORY_MB="3000", REASOND_VAGRANT_CPUS="3")
+    ((name, machine),) = shape.items()
+    networks = machine["networks"]
     forwarded = [network for network in networks if network["kind"] == "forwarded_port"]
 
     assert (name, machine["box"], machine["size"]) == ("reasond-1", box, [3000, 3])
+    assert [install["book"].endswith("/ansible/site.yml") for install in machine["installs"]] == [True]
     assert {network["host_ip"] for network in forwarded} == {"127.0.0.1"}
     assert {network["guest"] for network in forwarded if network["auto_correct"]} == PORTS | {22}
     assert not [network for network in networks if network["kind"] == "private_network"]
@@ -180,7 +182,10 @@ def test_three_vms_forward_each_port_once_and_know_each_other(project: Project, 
 
     assert forwarded == {"broker-1": {15672, 5672}, "broker-2": set(), "broker-3": {3000, 8086}}
     assert own == {f"broker-{number}": [f"192.168.56.{10 + number}"] for number in (1, 2, 3)}
-    assert machines["broker-3"]["host_vars"] == {name: {"private_address": own[name][0]} for name in own}
+    assert [len(machines[name]["installs"]) for name in own] == [0, 0, 1]
+    (installs,) = machines["broker-3"]["installs"]
+    assert installs["book"].endswith("/ansible/site.yml")
+    assert installs["host_vars"] == {name: {"private_address": own[name][0]} for name in own}
 
 
 def test_lxc_forwards_nothing_as_its_plugin_cant(project: Project) -> None:

@@ -39,11 +39,12 @@ environment = Vagrant::Environment.new(cwd: ARGV[0])
 machines = environment.machine_names.map do |name|
   machine = environment.machine(name, ARGV[1].to_sym)
   provider = machine.provider_config
-  memory = provider.respond_to?(:memory) ? [provider.memory, provider.cpus] : []
+  # VirtualBox's keeps its command's options instead, each with its number.
+  options = provider.respond_to?(:customizations) ? provider.customizations.map { |_, words| words.last.to_i } : []
+  size = provider.respond_to?(:cpus) && options.empty? ? [provider.memory, provider.cpus] : options
   networks = machine.config.vm.networks.map { |kind, options| options.merge(kind: kind) }
-  provisioner = machine.config.vm.provisioners.first
-  variables = provisioner ? provisioner.config.host_vars : {}
-  [name, { box: machine.config.vm.box, size: memory, networks: networks, host_vars: variables }]
+  installs = machine.config.vm.provisioners.map { |one| { book: one.config.playbook, host_vars: one.config.host_vars } }
+  [name, { box: machine.config.vm.box, size: size, networks: networks, installs: installs }]
 end
 puts JSON.dump(machines.to_h)
 """
@@ -92,7 +93,7 @@ class Project:
         return self._run(["vagrant", "validate"], {"VAGRANT_DEFAULT_PROVIDER": provider, **variables})
 
     def shape(self, provider: str, **variables: str) -> Dict[str, Dict[str, object]]:
-        """Return box, size, networks and host variables of each VM, as Vagrant itself reads them for a provider."""
+        """Return box, size, networks and provisioners of each VM, as Vagrant itself reads them for a provider."""
         command = ["ruby", "-W0", "-e", SHAPE, str(self.clone / "vagrant"), provider]
         shape: Dict[str, Dict[str, object]] = json.loads(self._run(command, variables).splitlines()[-1])
         return shape
