@@ -43,7 +43,8 @@ machines = environment.machine_names.map do |name|
   options = provider.respond_to?(:customizations) ? provider.customizations.map { |_, words| words.last.to_i } : []
   size = provider.respond_to?(:cpus) && options.empty? ? [provider.memory, provider.cpus] : options
   networks = machine.config.vm.networks.map { |kind, options| options.merge(kind: kind) }
-  installs = machine.config.vm.provisioners.map { |one| { book: one.config.playbook, host_vars: one.config.host_vars } }
+  books = machine.config.vm.provisioners.select { |one| one.type == :ansible }.map(&:config)
+  installs = books.map { |book| { book: book.playbook, host_vars: book.host_vars } }
   [name, { box: machine.config.vm.box, size: size, networks: networks, installs: installs }]
 end
 puts JSON.dump(machines.to_h)
