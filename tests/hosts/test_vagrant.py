@@ -13,6 +13,7 @@ from tests.hosts.conftest import API_KEY
 from tests.hosts.whole import AGENTS, SERVICES
 from tests.standin import StandIn
 from tests.testbed.http import HttpError, send, send_json
+from tests.testbed.nspawn import ROOT, Room
 from tests.testbed.packages import Vendors
 from tests.testbed.playbook import control_node
 from tests.testbed.provide import path_or_skip
@@ -53,6 +54,13 @@ def project(vagrant_box: Path) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
+def asked(room: Room) -> Iterator[StandIn]:
+    """Claude's stand-in for the one guest alone, so that it shows whether anybody asked."""
+    with StandIn(policy="sensible", host=f"{room.subnet}.1", key=API_KEY) as standin:
+        yield standin
+
+
+@pytest.fixture(scope="module")
 def bridge() -> Iterator[None]:
     """LXC's bridge is ours alone as long as this module has guests."""
     with locked(*BRIDGE_LOCK):
@@ -87,9 +95,13 @@ def guests(vagrant_box: Path, vendored: Vendors, tmp_path: Path, inventory: str,
 
 
 @pytest.fixture(scope="module")
-def one(bridge: None, vagrant_box: Path, vendored: Vendors, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def one(
+    bridge: None, vagrant_box: Path, vendored: Vendors, asked: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Up]:
     """One guest by the defaults, with a key in the environment that nobody has said to use."""
-    yield from guests(vagrant_box, vendored, tmp_path_factory.mktemp("one"), "vagrant", ANTHROPIC_API_KEY=API_KEY)
+    roles = json.dumps({"reasond_settings": {"ANTHROPIC_BASE_URL": asked.url}})
+    folder = tmp_path_factory.mktemp("one")
+    yield from guests(vagrant_box, vendored, folder, "vagrant", roles=roles, ANTHROPIC_API_KEY=API_KEY)
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +245,19 @@ def test_each_printed_address_is_real_and_its_login_works(one: Up) -> None:
     )
 
 
-def test_key_that_was_not_asked_for_is_nowhere(one: Up) -> None:
-    kept = one.project.secrets("vagrant")
-    found = one.project.vagrant("ssh", "-c", f"sudo grep -rlF {API_KEY} /etc /var/lib/reasond /opt/reasond || true")
+def holds_key(up: Up) -> bool:
+    """Tell whether any file of the guest's holds the key."""
+    find = f"sudo grep -rlF {API_KEY} /etc /var/lib/reasond /opt/reasond || true"
+    return bool(up.project.vagrant("ssh", "-c", find).strip())
 
-    assert kept["anthropic_api_key"] == ""
+
+def test_key_that_was_not_asked_for_is_nowhere_and_claude_is_not_asked(one: Up, asked: StandIn) -> None:
+    wait_decided(one.logins["8086"], len(AGENTS))
+
+    assert asked.log == []
+    assert one.project.secrets("vagrant")["anthropic_api_key"] == ""
     assert API_KEY not in one.told
-    assert found.strip() == ""
+    assert not holds_key(one)
 
 
 def test_passwords_are_told_by_their_names_only(one: Up) -> None:
@@ -252,6 +270,8 @@ def test_passwords_are_told_by_their_names_only(one: Up) -> None:
 def test_what_is_offered_to_try_can_be_typed(one: Up) -> None:
     read, take_away, examine = to_try(one.told)
 
+    page = (ROOT / "docs" / "vagrant.md").read_text(encoding="utf-8")
+    assert [command for command in (read, take_away, examine) if command not in page] == []
     examined = one.project.shell(examine)
     told = one.project.shell(read)
     one.project.shell(take_away)
@@ -271,6 +291,34 @@ def test_second_provision_changes_nothing(one: Up) -> None:
     assert changes(one.told)["reasond-1"] > 20
     assert changes(told) == {"reasond-1": 0}
     assert one.project.dirt() == ""
+
+
+@pytest.mark.long
+def test_key_given_later_is_used_and_goes_again(one: Up, asked: StandIn) -> None:
+    one.project.vagrant("provision", REASOND_VAGRANT_BRAIN="claude")
+    wait_until(lambda: len(asked.log) > 2, what="Claude asked", timeout_seconds=90, every_seconds=1)
+    held = holds_key(one)
+
+    one.project.vagrant("provision")
+
+    assert held
+    assert not holds_key(one)
+
+
+@pytest.mark.long
+def test_agents_come_back_after_a_halt(one: Up) -> None:
+    one.project.vagrant("halt")
+
+    told = one.project.vagrant("up")
+
+    influxdb = logins(told, one.project.secrets("vagrant"))["8086"]
+    wait_until(
+        lambda: one.agents("reasond-1") == ["active"] * len(AGENTS),
+        what="agents active",
+        timeout_seconds=120,
+        every_seconds=2,
+    )
+    assert len(decisions(influxdb)) == len(AGENTS)
 
 
 def test_destroy_leaves_nothing(one: Up) -> None:
