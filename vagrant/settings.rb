@@ -114,6 +114,6 @@ module Reasond
     return unless provider == "lxc" && settings.box.nil?
 
     raise BadSetting, "No box for LXC is published and kept: give one by REASOND_VAGRANT_BOX. " \
-                      "`REASOND_VAGRANT_BOX=$(sudo scripts/get-vagrant)` makes one of Debian 12."
+                      "scripts/get-vagrant, run as root, makes one of Debian 12 and prints its path."
   end
 end
