@@ -1,5 +1,6 @@
 """Hosts for this tier: what they are made of is got before any test's timeout runs."""
 
+import contextlib
 from pathlib import Path
 from typing import Iterator, List, NamedTuple
 
@@ -10,7 +11,7 @@ from tests.standin import StandIn
 from tests.testbed import provide
 from tests.testbed.nspawn import Room
 from tests.testbed.packages import Vendors, vendors
-from tests.testbed.playbook import Outcome, ansible, script
+from tests.testbed.playbook import Outcome, ansible, control_node, script
 
 API_KEY = "sk-ant-hosts-test-Sesam-4410"
 
@@ -24,6 +25,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     with capture.global_and_fixture_disabled():
         for service in (["nspawn", "bullseye"], ["nspawn", "bookworm"], ["influxd"], ["grafana"]):
             provide.provided(*service)
+        if any("vagrant_box" in getattr(item, "fixturenames", ()) for item in session.items):
+            provide.provided("vagrant")
+            # In it Vagrant runs Ansible; making it takes a minute.
+            with contextlib.suppress(pytest.skip.Exception, pytest.fail.Exception):
+                control_node()
 
 
 ROOMS: List[Room] = []

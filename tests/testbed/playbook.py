@@ -82,9 +82,17 @@ class PlaybookFailed(AssertionError):
 @functools.lru_cache(maxsize=None)
 def ansible() -> Path:
     """Return the bin folder of the environment; skip the test with the reason, or fail it in CI."""
+    return Path(script("venv", "ansible-test", *_newest())) / "bin"
+
+
+def control_node() -> None:
+    """Have the environment that users run Ansible in; skip the test with the reason, or fail it in CI."""
+    script("venv", "ansible", *_newest())
+
+
+def _newest() -> List[str]:
     pythons = script("find-pythons").splitlines()
-    newest = [line.split(maxsplit=2)[2] for line in pythons if line.startswith("newest ")]
-    return Path(script("venv", "ansible-test", *newest)) / "bin"
+    return [line.split(maxsplit=2)[2] for line in pythons if line.startswith("newest ")]
 
 
 def script(name: str, *arguments: str) -> str:

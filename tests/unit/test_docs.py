@@ -38,6 +38,12 @@ FOREIGN = {
     "ANTHROPIC_LOG": "the SDK",
     "DEMO_ARGS": "the Makefile",
     "DEPLOY_ARGS": "the Makefile",
+    "REASOND_VAGRANT_VMS": "the Vagrantfile",
+    "REASOND_VAGRANT_BRAIN": "the Vagrantfile",
+    "REASOND_VAGRANT_BOX": "the Vagrantfile",
+    "REASOND_VAGRANT_MEMORY_MB": "the Vagrantfile",
+    "REASOND_VAGRANT_CPUS": "the Vagrantfile",
+    "REASOND_VAGRANT_VARIABLES": "the Vagrantfile",
 }
 
 # Specification, "Metrics to track" of Agents 2, 3 and 4.
