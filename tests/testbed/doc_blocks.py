@@ -25,8 +25,8 @@ FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 MARK = re.compile(r"<!-- (run by|needs:) (.+?) -->\n\Z")
 RUN_BY = re.compile(r'([\w./-]+): ((?:"[^"]+"(?:, )?)+)\Z')
 COMMANDS = (
-    "reasond make ansible-playbook ansible-vault systemctl journalctl rabbitmqctl rabbitmq-plugins pip python3 sudo ssh "
-    "install git curl vagrant"
+    "reasond make ansible-playbook ansible-vault systemctl journalctl rabbitmqctl rabbitmq-plugins pip python3 sudo "
+    "ssh install git curl vagrant"
 ).split()
 """What a line begins with that somebody would type."""
 

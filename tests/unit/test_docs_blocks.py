@@ -1,4 +1,4 @@
-"""Every fenced block of the docs is classified: run in a sandbox, run by a test that is named, or for want of what not."""
+"""Every fenced block of the docs is classified: run in a sandbox, by a test that is named, or wanting something."""
 
 from pathlib import Path
 
