@@ -8,7 +8,7 @@ INVENTORY ?= local
 DEPLOY_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation dashboards pictures scenarios reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation dashboards docs changelog pictures scenarios reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ deploy: ## install everything on the hosts of INVENTORY=local, by Ansible (DEPLO
 check: ## lint, types, import rules, unit and contract tests: offline, under a minute
 	@scripts/run-tests check
 
-lint: ## ruff, mypy, import-linter, yamllint and ansible-lint
+lint: ## ruff, mypy, import-linter, yamllint and ansible-lint; the site and the change log
 	@scripts/run-tests lint
 
 format: ## format the Python code and fix what ruff can fix
@@ -58,13 +58,19 @@ bench-simulation: ## measure how fast the simulation runs seven agents for a day
 dashboards: ## write grafana/dashboards/ and grafana/alerting/ anew from grafana/boards/
 	@scripts/in-venv lint python -m grafana.boards
 
+docs: ## make the documentation's site, without a warning, and print where it begins
+	@scripts/in-venv docs python scripts/make-docs
+
+changelog: ## show what the change log's next release would say (from changelog.d/)
+	@scripts/in-venv docs towncrier build --draft --version "$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' agents/reasond/__init__.py)"
+
 pictures: ## draw the boards over a simulated day into docs/pictures/, by real Grafana and Chromium (a minute)
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.pictures
 
 scenarios: ## write the table of docs/simulation.md anew: every scenario, 30 seeds (minutes)
 	@scripts/in-venv runtime scripts/make-scenarios
 
-reference: ## write docs/settings.md and the tables of docs/metrics.md anew from the code
+reference: ## write anew from the code: docs/settings.md, and the tables of metrics.md, messages.md and free-tier.md
 	@scripts/in-venv lint python scripts/make-reference
 
 lock: ## write requirements/*.txt anew from pyproject.toml

@@ -22,7 +22,6 @@ aside in `books.rejected` with the error's text. Delivery is at least once, so o
 after a crash, or to another consumer. Used by the runtime and the simulation.
 """
 
-import sys
 import threading
 import time
 from importlib import metadata
@@ -31,12 +30,11 @@ from typing import Dict, Iterable, List, OrderedDict, Sequence, Tuple, Type
 
 from msgspec import Struct
 
+from reasond import plugins
 from reasond.errors import SettingsError
 from reasond.messages import Message
 from reasond.settings import ConsumerSettings
 
-GROUP = "reasond.handlers"
-"""The entry-point group."""
 POSITIONS_KEPT = 10000
 """Books whose latest position the simulated handler remembers: some 2 MB."""
 
@@ -130,19 +128,11 @@ def load(name: str) -> Type[Handler]:
             return BUILT_IN[name]
         names = ", ".join(sorted({*found, *BUILT_IN}))
         raise SettingsError(["CONSUMER_HANDLER: there is no handler {!r}; available: {}".format(name, names)])
-    try:
-        kind = found[name].load()
-    except Exception as err:  # a stranger's module may raise anything when it is imported
-        problem = "{}: {}".format(type(err).__name__, err)
-        raise SettingsError(["CONSUMER_HANDLER: {!r} can't be loaded: {}".format(name, problem)]) from err
+    kind = plugins.load(found[name], "CONSUMER_HANDLER")
     if not (isinstance(kind, type) and issubclass(kind, Handler)):
         raise SettingsError(["CONSUMER_HANDLER: {!r} is no reasond.handlers.Handler".format(name)])
     return kind
 
 
 def _entry_points() -> List[metadata.EntryPoint]:
-    """Give the group's entry points; before Python 3.10 they can't be selected in the call."""
-    if sys.version_info >= (3, 10):
-        return list(metadata.entry_points(group=GROUP))
-    else:
-        return list(metadata.entry_points().get(GROUP, ()))
+    return plugins.entered(plugins.HANDLERS)

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar, get_type_hints
 
-from reasond import switchback
+from reasond import plugins, switchback
 from reasond.errors import SettingsError
 
 S = TypeVar("S")
@@ -31,6 +31,8 @@ class Setting:
     ge: Optional[float] = None
     le: Optional[float] = None
     choices: Strings = ()
+    plugins: str = ""
+    """The entry-point group whose names may be chosen too."""
     pattern: str = ""
     secret: bool = False
     reloadable: bool = False
@@ -98,7 +100,13 @@ class InfluxSetupSettings:
 class BrainSettings:
     """Which brain decides, and how Claude is called."""
 
-    brain: str = _env("REASOND_BRAIN", "claude", "Who decides.", choices=("claude", "rules", "static", "dry-run"))
+    brain: str = _env(
+        "REASOND_BRAIN",
+        "claude",
+        "Who decides.",
+        choices=("claude", "rules", "static", "dry-run"),
+        plugins=plugins.BRAINS,
+    )
     api_key: str = _env("ANTHROPIC_API_KEY", "", "Key for the Claude API.", secret=True)
     base_url: str = _env("ANTHROPIC_BASE_URL", "", "Another address of the API.", pattern=r"^(https?://.+)?$")
     ca_file: str = _env("ANTHROPIC_CA_FILE", "", "CA bundle for the API's address; empty: the system's.")
@@ -419,7 +427,10 @@ def parse(setting: Setting, text: str) -> Any:
     """
     value = _PARSERS[setting.type](text, setting)
     if setting.choices and value not in setting.choices:
-        raise ValueError("is not one of {}".format(", ".join(setting.choices)))
+        # Looked up only now: it reads every installed package's metadata.
+        there = setting.choices + (plugins.names(setting.plugins) if setting.plugins else ())
+        if value not in there:
+            raise ValueError("is not one of {}".format(", ".join(there)))
     if setting.pattern and not re.match(setting.pattern, value):
         raise ValueError("does not match {}".format(setting.pattern))
     _check_bounds(setting, value)

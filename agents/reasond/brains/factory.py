@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
-from reasond.brains import spending
+from reasond.brains import plugged, spending
 from reasond.brains.base import Brain, Question
 from reasond.brains.prompts import Wording
 from reasond.brains.redaction import Redactor, Secrets
 from reasond.brains.rules import RulesBrain
-from reasond.brains.spending import LedgerFile, LookUp, Say, Spending
+from reasond.brains.spending import LedgerFile, LookUp, Paying, Say, Spending
 from reasond.brains.static import StaticBrain
 from reasond.brains.transcript import Transcript
 from reasond.core.budget import Ledger, limits_from
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from reasond.brains.claude import ClaudeBrain
 
 BUDGET_FILE = "budget.json"
+OWN = ("claude", "rules", "static", "dry-run")
+"""The brains of this package; any other name is a plug-in's."""
 
 Record = Callable[[Dict[str, Any]], None]
 
@@ -58,9 +60,11 @@ def make_brain(
 
     `state_dir` is the instance's own; its budget is kept there. `system_spend` is StoreReader.system_spend.
     `transcript` (see `make_transcript`) is written to by the brains that make prompts. Raises OSError when
-    the state directory or ANTHROPIC_CA_FILE can't be read.
+    the state directory or ANTHROPIC_CA_FILE can't be read, SettingsError for a plug-in that is no brain.
     """
     chosen = settings.brain.brain
+    if chosen not in OWN:
+        return _plugged(settings, agent_type, state_dir, system_spend, say, wall_ns)
     record: Record = transcript.write if transcript is not None else _nowhere
     if chosen == "rules":
         return RulesBrain()
@@ -132,6 +136,29 @@ def _claude(
         say("warning", "no_api_key", {"detail": f"{missing}: deciding by rules"})
         return KeylessBrain(missing)
     brain = make_claude(settings, agent_type, record, say)
+    return _within_budget(brain, settings, state_dir, system_spend, say, wall_ns)
+
+
+def _plugged(
+    settings: Settings,
+    agent_type: AgentType,
+    state_dir: Path,
+    system_spend: LookUp,
+    say: Say,
+    wall_ns: Callable[[], int],
+) -> Brain:
+    brain = plugged.make(settings.brain.brain, plugged.BrainSetup(settings, agent_type, state_dir))
+    return _within_budget(brain, settings, state_dir, system_spend, say, wall_ns) if brain.pays else brain
+
+
+def _within_budget(
+    brain: Paying,
+    settings: Settings,
+    state_dir: Path,
+    system_spend: LookUp,
+    say: Say,
+    wall_ns: Callable[[], int],
+) -> Brain:
     file = LedgerFile(state_dir / BUDGET_FILE)
     ledger = _ledger(settings, file, say, wall_ns())
     return Spending(brain, ledger, keep=file.keep, system_spend=system_spend, say=say)

@@ -94,6 +94,7 @@ def simulate(
       static     never changes anything: the control group
       dry-run    answers made up as Claude might, with its latency and its price, and no call
       replay:FILE   the answers of a transcript again
+      NAME       a brain of your own, by its entry point in the group reasond.brains
       X-alone    brain X, whose publishers don't hear of each other
       X-forgetful   brain X, that isn't told how its last decisions turned out
       X@PROMPT   brain X, asked by a version of the prompts or a folder of your own

@@ -5,8 +5,8 @@ import ssl
 from datetime import date, datetime, timezone
 from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from reasond.brains import models
-from reasond.brains.factory import models_for
+from reasond.brains import models, plugged
+from reasond.brains.factory import OWN, models_for
 from reasond.brains.transport import usable_key
 from reasond.decisions import AgentType
 from reasond.doctor.examined import Examined
@@ -28,7 +28,8 @@ def checks(examined: Examined) -> List[Check]:
     """Give the checks of the Claude brain; another brain leaves one line."""
     brain = examined.settings.brain
     if brain.brain != "claude" and not examined.wrong_sections & {"brain"}:
-        return [Check("brain", lambda: ok(f"{brain.brain}: no API, no key, no cost"))]
+        mend = "mend the package that enters it, or choose another REASOND_BRAIN"
+        return [Check("brain", lambda: other_brain(brain.brain), mend)]
     needs = examined.needs("brain")
     found = [Check("brain", lambda: ok("claude; by rules where it can't"), needs=needs)]
     found.append(Check(KEY, lambda: key_there(brain), needs=needs))
@@ -38,6 +39,14 @@ def checks(examined: Examined) -> List[Check]:
     run = (lambda: api_answers(brain, every)) if examined.ask_api else (lambda: skipped("ask for it with --api"))
     found.append(Check("claude api", run, _KEY_MEND, needs if not examined.ask_api else (KEY,)))
     return found
+
+
+def other_brain(name: str) -> Verdict:
+    """Judge a brain other than Claude; raises SettingsError for a plug-in that can't be imported."""
+    if name in OWN:
+        return ok(f"{name}: no API, no key, no cost")
+    plugged.find(name)
+    return ok(f"{name}: a plug-in, which can be imported")
 
 
 def key_there(brain: BrainSettings) -> Verdict:

@@ -7,6 +7,8 @@ from typing import Dict, Iterable, Mapping, Optional, Tuple, Union
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reasond import plugins
+from reasond.brains import plugged
 from reasond.brains.base import Brain, Question
 from reasond.brains.dry_run import DryRunBrain
 from reasond.brains.factory import key_problem, make_claude, models_for, wording_of
@@ -46,12 +48,12 @@ class Choice(Struct, frozen=True):
     @property
     def environment(self) -> Dict[str, str]:
         """What the settings say of it."""
-        return {"REASOND_BRAIN": self.brain} if self.brain in BRAINS else {}
+        return {} if self.brain.startswith(REPLAY) else {"REASOND_BRAIN": self.brain}
 
     @property
     def asks_api(self) -> bool:
         """Whether it asks the API, or acts as if it did."""
-        return self.brain not in ("rules", "static")
+        return self.brain in ("claude", "dry-run") or self.brain.startswith(REPLAY)
 
 
 class Policy(Struct, frozen=True):
@@ -109,8 +111,8 @@ def _choice(word: str, text: str) -> Choice:
         if rest.endswith(suffix):
             rest, told[suffix] = rest[: -len(suffix)], True
     brain, _, prompt = rest.partition(PROMPT)
-    if brain not in BRAINS and not brain.startswith(REPLAY):
-        there = ", ".join((*BRAINS, REPLAY + "FILE"))
+    if brain not in BRAINS and not brain.startswith(REPLAY) and brain not in plugins.names(plugins.BRAINS):
+        there = ", ".join((*BRAINS, *plugins.names(plugins.BRAINS), REPLAY + "FILE"))
         raise InputError(f"policy {text!r}: there is no brain {word!r}; there are {there}")
     if brain.startswith(REPLAY) and not Path(brain[len(REPLAY) :]).is_file():
         raise InputError(f"policy {text!r}: there is no file {brain[len(REPLAY) :]!r}")
@@ -144,7 +146,7 @@ def make_desk(environ: Mapping[str, str], budget_usd: float) -> Desk:
 def make(choice: Choice, settings: Settings, kind: AgentType, seed: int, desk: Optional[Desk] = None) -> Brain:
     """Give a brain; `claude` needs the desk.
 
-    Raises InputError for a bad recording, SettingsError for prompts that can't be used.
+    Raises InputError for a bad recording, SettingsError for prompts or a plug-in that can't be used.
     """
     settings = _worded(choice, settings)
     redactor, wording = Redactor(settings.privacy.redact), wording_of(settings)
@@ -156,8 +158,11 @@ def make(choice: Choice, settings: Settings, kind: AgentType, seed: int, desk: O
         brain = Replayed(Recording(Path(choice.brain[len(REPLAY) :])), redactor, wording)
     elif choice.brain == "dry-run":
         brain = DryRunBrain(seed=seed, model_names=models_for(settings, kind), redactor=redactor, wording=wording)
-    else:
+    elif choice.brain in ("rules", "static"):
         brain = RulesBrain() if choice.brain == "rules" else StaticBrain()
+    else:
+        # Virtual time passes by what the answer tells, never by what this processor took.
+        brain = plugged.make(choice.brain, plugged.BrainSetup(settings, kind), clock=lambda: 0.0)
     return Alone(brain) if choice.alone else brain
 
 
