@@ -90,3 +90,9 @@ class IdentityTaken(ReasondError):
     """Another live process on this host holds the same agent identity."""
 
     exit_code = 78
+
+
+class PingUndelivered(ReasondError):
+    """The dead man's ping reached nobody."""
+
+    exit_code = 75  # EX_TEMPFAIL

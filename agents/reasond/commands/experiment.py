@@ -16,24 +16,17 @@ from reasond.commands.control import give_orders, renewed
 from reasond.commands.report import read_store
 from reasond.core.experiment import LEAST_PAIRS, Effect
 from reasond.errors import InputError
+from reasond.operator.host import Standing, standing
 from reasond.paths import state_base
 from reasond.report.span import NOW, span, told
 from reasond.report.trial import Trial, trial
-from reasond.switchback import Block, Switchback, block_at, parse
+from reasond.switchback import Switchback, parse
 
 TITLES: Dict[str, str] = {
     "depth": "waiting",
     "expired": "expired/min",
     "usd": "$/min",
 }
-
-
-class _Standing(msgspec.Struct, frozen=True):
-    """A publisher's plan as it stands, and the block it is in."""
-
-    agent_id: str
-    plan: str
-    block: Optional[Block]
 
 
 _STATE_DIR = click.option(
@@ -116,13 +109,18 @@ def result(plan: str, since: str, until: str, as_json: bool) -> None:
     _print(found, plan)
 
 
-def _standing(directory: Path, setting: str) -> _Standing:
-    order = StateDir(directory).control().switchback
-    text = setting if order is None else order
-    return _Standing(directory.name, text, block_at(_read(text), time.time_ns()) if text else None)
+def _standing(directory: Path, setting: str) -> Standing:
+    orders = StateDir(directory).control()
+    _read_if_any(setting if orders.switchback is None else orders.switchback)
+    return standing(directory.name, orders, setting)
 
 
-def _told_block(one: _Standing) -> str:
+def _read_if_any(text: str) -> None:
+    if text:
+        _read(text)
+
+
+def _told_block(one: Standing) -> str:
     block = one.block
     if block is None:
         return "no experiment"
