@@ -168,9 +168,9 @@ def find(records: Records, prefix: str, span: Span, transcripts: Dict[str, Path]
             "list them with reasond decisions, or look further back with --since 30d"
         )
     if len(ids) > 1:
-        more = "" if len(ids) <= SHOWN_IDS else f" and {len(ids) - SHOWN_IDS} more"
+        more = "" if len(ids) <= SHOWN_IDS else "\n  ..."
         raise InputError(
-            f"{len(ids)} decisions have an id that begins with {prefix}; give more of it:\n"
+            f"several decisions have an id that begins with {prefix}; give more of it:\n"
             + "\n".join(f"  {decision_id}" for decision_id in ids[:SHOWN_IDS])
             + more
         )

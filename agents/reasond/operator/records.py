@@ -3,7 +3,8 @@
 The tests answer it from the embedded store too, and hold both to the same answers.
 """
 
-from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
 
 from msgspec import Struct
 
@@ -64,7 +65,8 @@ class InfluxRecords:
 
     def latest(self, measurement: str, span: Span) -> List[Row]:
         """As `Records` says."""
-        return _read(measurement, _pivoted(self._ask(queries.LATEST[measurement], span)))
+        with _understood():
+            return rows(measurement, _newest(self._ask(queries.LATEST[measurement], span)))
 
     def decided(self, span: Span, wanted: Wanted) -> List[Row]:
         """As `Records` says; the newest hour is asked for first, then longer and longer pieces."""
@@ -72,74 +74,66 @@ class InfluxRecords:
         stop_ns, length_s = span.stop_ns, FIRST_PIECE_S
         while stop_ns > span.start_ns and not (wanted.limit and len(found) >= wanted.limit):
             start_ns = max(span.start_ns, stop_ns - length_s * 10**9)
-            piece = Span(start_ns, stop_ns)
-            records = self._ask(queries.DECIDED, piece, agent=wanted.agent, action=wanted.action)
-            found += reversed(_read("agent_reasoning", records))
+            with _understood():
+                piece = self._ask(queries.DECIDED, Span(start_ns, stop_ns), agent=wanted.agent, action=wanted.action)
+                found += reversed(rows("agent_reasoning", piece))
             stop_ns, length_s = start_ns, min(2 * length_s, LONGEST_PIECE_S)
         return found[: wanted.limit] if wanted.limit else found
 
     def named(self, span: Span, prefix: str) -> List[Tuple[int, str, str]]:
         """As `Records` says."""
-        records = self._ask(queries.NAMED, span, prefix=prefix)
-        return [(_time_ns(record), record.get("agent_id", ""), record["_value"]) for record in records]
+        with _understood():
+            records = self._ask(queries.NAMED, span, prefix=prefix)
+            return [(nanoseconds(one["_time"]), one.get("agent_id", ""), one["_value"]) for one in records]
 
     def throughput(self, span: Span) -> Dict[str, int]:
         """As `Records` says."""
         sums: Dict[str, int] = {}
-        for record in self._ask(queries.THROUGHPUT, span):
-            agent = record.get("agent_id", "")
-            sums[agent] = sums.get(agent, 0) + int(record["_value"])
+        with _understood():
+            for record in self._ask(queries.THROUGHPUT, span):
+                agent = record.get("agent_id", "")
+                sums[agent] = sums.get(agent, 0) + int(record["_value"])
         return sums
 
     def attempts(self, span: Span, agent: str, decision_id: str) -> List[Row]:
         """As `Records` says."""
-        return _read("api_calls", self._ask(queries.ATTEMPTS, span, agent=agent, id=decision_id))
+        with _understood():
+            return rows("api_calls", self._ask(queries.ATTEMPTS, span, agent=agent, id=decision_id))
 
     def spent(self, at_ns: int) -> Dict[str, Tuple[float, float]]:
         """As `Records` says."""
         hour, day, after = flux.spend_bounds(at_ns)
         found: Dict[str, Dict[str, float]] = {}
-        for record in self._reader.query(flux.SYSTEM_SPEND, hour=hour, day=day, after=after):
-            found.setdefault(record.get("agent_id", ""), {})[record["result"]] = float(record["_value"])
+        with _understood():
+            for record in self._reader.query(flux.SYSTEM_SPEND, hour=hour, day=day, after=after):
+                found.setdefault(record.get("agent_id", ""), {})[record["result"]] = float(record["_value"])
         return {agent: (both.get("hour", 0.0), both.get("day", 0.0)) for agent, both in sorted(found.items())}
 
     def _ask(self, text: str, span: Span, **more: Any) -> List[Dict[str, str]]:
-        try:
-            return self._reader.query(text, start=span.start_ns, stop=span.stop_ns, **more)
-        except ValueError as err:
-            raise _not_understood(err) from err
+        return self._reader.query(text, start=span.start_ns, stop=span.stop_ns, **more)
 
 
-def _pivoted(records: Sequence[Mapping[str, str]]) -> List[Dict[str, str]]:
-    """Give each tag set's fields of its newest time as one record."""
-    newest: Dict[Tuple[Tuple[str, str], ...], Dict[str, str]] = {}
-    for record in records:
-        tags = {name: text for name, text in record.items() if name not in _NO_TAGS and text}
-        key = tuple(sorted(tags.items()))
-        kept = newest.get(key)
-        if kept is None or _time_ns(record) > _time_ns(kept):
-            newest[key] = kept = dict(tags, _time=record["_time"])
-        if _time_ns(record) == _time_ns(kept):
-            kept[record["_field"]] = record["_value"]
-    return list(newest.values())
+@contextlib.contextmanager
+def _understood() -> Iterator[None]:
+    """Turn an answer that can't be InfluxDB's own (a portal's, say) into an error of ours."""
+    try:
+        yield
+    except (KeyError, ValueError) as err:
+        raise StoreRefused(f"InfluxDB's answer can't be read ({err!r}): check INFLUXDB_URL") from err
 
 
 _NO_TAGS = ("result", "table", "_time", "_field", "_value")
 
 
-def _read(measurement: str, records: Sequence[Mapping[str, str]]) -> List[Row]:
-    try:
-        return rows(measurement, records)
-    except (KeyError, ValueError) as err:
-        raise _not_understood(err) from err
-
-
-def _time_ns(record: Mapping[str, str]) -> int:
-    try:
-        return nanoseconds(record["_time"])
-    except (KeyError, ValueError) as err:
-        raise _not_understood(err) from err
-
-
-def _not_understood(err: Exception) -> StoreRefused:
-    return StoreRefused(f"InfluxDB's answer can't be read ({err!r}): check INFLUXDB_URL")
+def _newest(records: Sequence[Mapping[str, str]]) -> List[Dict[str, str]]:
+    """Give each tag set's fields of its newest time as one record."""
+    newest: Dict[Tuple[Tuple[str, str], ...], Dict[str, str]] = {}
+    for record in records:
+        tags = {name: text for name, text in record.items() if name not in _NO_TAGS and text}
+        key = tuple(sorted(tags.items()))
+        at_ns = nanoseconds(record["_time"])
+        if key not in newest or at_ns > nanoseconds(newest[key]["_time"]):
+            newest[key] = dict(tags, _time=record["_time"])
+        if at_ns == nanoseconds(newest[key]["_time"]):
+            newest[key][record["_field"]] = record["_value"]
+    return list(newest.values())

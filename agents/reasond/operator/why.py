@@ -109,7 +109,9 @@ def _publisher(found: Sequence[Decided], beat: Optional[Row], settings: Settings
         sentences.append(_interval(found[0], setters[number], number, genre, at_ns, brief=both and number == 1))
         if setters[number] is not None and not (both and number == 1):
             sentences += _about(setters[number])
-    resting_on += [one for one in setters if one is not None and one not in resting_on]
+    for one in setters:
+        if one is not None and one not in resting_on:
+            resting_on.append(one)
     if newest not in resting_on:
         sentences.append(_latest(newest, at_ns))
         resting_on.append(newest)
@@ -207,9 +209,8 @@ def _consumer(found: Sequence[Decided], beat: Optional[Row], settings: Settings,
         sentences.append("No decision of the last 24 hours stands: it handles every message as it comes.")
     flags = [one for one in found if one.action == ONE_MESSAGE]
     if flags:
-        sentences.append(
-            f"{len(flags)} messages were flagged in the last 24 hours, the latest: {_by(flags[0], at_ns)}."
-        )
+        count = "One message was" if len(flags) == 1 else f"{len(flags)} messages were"
+        sentences.append(f"{count} flagged in the last 24 hours, the latest: {_by(flags[0], at_ns)}.")
         sentences += _about(flags[0])
         resting_on.append(flags[0])
     sentences.append(
