@@ -94,6 +94,6 @@ def main() -> None:
         err.show()
         sys.exit(err.exit_code)
     except ReasondError as err:
-        for line in str(err).splitlines():
+        for line in [*str(err).splitlines(), *([err.hint] if err.hint else [])]:
             click.echo("reasond: " + line, err=True)
         sys.exit(err.exit_code)

@@ -45,6 +45,12 @@ def experiment() -> None:
     control: rules, or static, where nothing is changed and the rules decide in shadow. Every block begins with the
     default rate, and its first third doesn't count. Blocks follow the clock: start the same plan on every host that
     has publishers, or set REASOND_SWITCHBACK there.
+
+    \b
+    Examples:
+      reasond experiment start claude,static:60m
+      reasond experiment status
+      reasond experiment result claude,static:60m --since 7d
     """
 
 
@@ -67,7 +73,12 @@ def start(plan: str, state_dir: Optional[Path]) -> None:
 @experiment.command()
 @_STATE_DIR
 def stop(state_dir: Optional[Path]) -> None:
-    """End the experiment with all publishers of this host, one that REASOND_SWITCHBACK began too."""
+    """End the experiment with all publishers of this host, one that REASOND_SWITCHBACK began too.
+
+    \b
+    Examples:
+      reasond experiment stop
+    """
     _order(state_dir, "")
     click.echo("no publisher of this host is in an experiment; what it showed: reasond experiment result PLAN")
 
@@ -76,7 +87,13 @@ def stop(state_dir: Optional[Path]) -> None:
 @_STATE_DIR
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(state_dir: Optional[Path], as_json: bool) -> None:
-    """Tell each publisher's plan on this host, and which block it is in."""
+    """Tell each publisher's plan on this host, and which block it is in.
+
+    \b
+    Examples:
+      reasond experiment status
+      reasond experiment status --json | jq '.[].block.arm'
+    """
     setting = declared.load(os.environ).publisher.switchback
     found = [_standing(directory, setting) for directory in _publishers(state_dir)]
     if as_json:

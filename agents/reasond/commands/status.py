@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.live import Live
 
+from reasond import exits
 from reasond.adapters.influxdb import InfluxReader
 from reasond.operator import screen
 from reasond.operator.host import look, surroundings
@@ -17,7 +18,6 @@ from reasond.operator.system import System, system
 
 WATCH_S = 5.0
 """Seconds between two looks: the monitor samples the queues as often."""
-CARE_EXIT, AWAY_EXIT = 1, 75
 
 
 @click.command(short_help="Show the whole system on one screen.")
@@ -39,7 +39,7 @@ def status(watch_s: Optional[float], as_json: bool) -> None:
     units' files in /etc/reasond as far as this user may read them: run it as root there.
 
     Exits with 0 when all is well, with 1 when something needs care (the lines that begin with an exclamation mark
-    name it), with 75 when InfluxDB can't be reached or refuses.
+    name it), with 75 when InfluxDB can't be reached, with 77 when it refuses.
 
     \b
     Examples:
@@ -68,8 +68,8 @@ def now() -> System:
 def exit_status(found: System) -> int:
     """Give the exit status that says how the system is."""
     if found.store_error:
-        return AWAY_EXIT
-    return 0 if found.healthy else CARE_EXIT
+        return found.store_exit_status
+    return exits.WELL if found.healthy else exits.WRONG
 
 
 def _print(found: System, as_json: bool) -> None:

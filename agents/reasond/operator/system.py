@@ -103,6 +103,7 @@ class System(Struct, frozen=True):
     care: List[str]
     missing: List[str]
     store_error: str = ""
+    store_exit_status: int = 0
 
 
 class Seen(Struct):
@@ -150,11 +151,12 @@ def system(records: Records, examined: Examined, here: Here, at_ns: int) -> Syst
     try:
         return assemble(read(records, at_ns), examined, here, at_ns)
     except StoreError as err:
-        return assemble(Seen(), examined, here, at_ns, str(err))
+        return assemble(Seen(), examined, here, at_ns, err)
 
 
-def assemble(seen: Seen, examined: Examined, here: Here, at_ns: int, store_error: str = "") -> System:
-    """Put together what the store and this host tell; `store_error` says why the store tells nothing."""
+def assemble(seen: Seen, examined: Examined, here: Here, at_ns: int, problem: Optional[StoreError] = None) -> System:
+    """Put together what the store and this host tell; `problem` is why the store tells nothing."""
+    store_error = "" if problem is None else str(problem)
     settings = examined.settings
     account = money.account(seen.told, here, settings.budget, at_ns)
     agents = _agents(seen, settings, here, at_ns, bool(store_error))
@@ -175,6 +177,7 @@ def assemble(seen: Seen, examined: Examined, here: Here, at_ns: int, store_error
         care=care,
         missing=missing,
         store_error=store_error,
+        store_exit_status=0 if problem is None else problem.exit_code,
     )
 
 

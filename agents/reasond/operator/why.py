@@ -91,33 +91,39 @@ def _opening(agent: str, beat: Optional[Row], here: Here, at_ns: int) -> List[st
 
 def _publisher(found: Sequence[Decided], beat: Optional[Row], settings: Settings, at_ns: int) -> Telling:
     if not found:
-        words = (
-            "It took no decision in the last 24 hours, so the intervals of its settings count: fictional every {} s, "
-        )
-        words += "non-fictional every {} s."
+        words = "It took no decision in the last 24 hours, so the intervals of its settings count: "
+        words += "fictional every {} s, non-fictional every {} s."
         publisher = settings.publisher
-        return ([words.format(publisher.fictional_interval_s, publisher.nonfictional_interval_s)], [])
+        return [words.format(publisher.fictional_interval_s, publisher.nonfictional_interval_s)], []
     newest = found[0]
     sentences: List[str] = []
     resting_on: List[Decided] = []
     if newest.acted and newest.action == "pause":
         sentences.append(f"It is paused: {_by(newest, at_ns)}. {_ground(newest)}")
         resting_on.append(newest)
-    setters = [_setter(found, number) for number in range(len(GENRES))]
-    both = setters[0] is not None and setters[0] is setters[1]
-    for number, genre in enumerate(GENRES):
-        sentences.append(_interval(found[0], setters[number], number, genre, at_ns, brief=both and number == 1))
-        if setters[number] is not None and not (both and number == 1):
-            sentences += _about(setters[number])
-    for one in setters:
-        if one is not None and one not in resting_on:
-            resting_on.append(one)
+    told_of, setters = _intervals(found, at_ns)
+    sentences += told_of
+    resting_on += [one for one in setters if one not in resting_on]
     if newest not in resting_on:
         sentences.append(_latest(newest, at_ns))
         resting_on.append(newest)
     if newest.arm:
         sentences.append(f"An experiment is running: in this block (number {newest.block}) {newest.arm} decides.")
-    return (sentences, resting_on)
+    return sentences, resting_on
+
+
+def _intervals(found: Sequence[Decided], at_ns: int) -> Telling:
+    """Tell each interval by the decision that set it; one that set both is explained once."""
+    sentences: List[str] = []
+    setters: List[Decided] = []
+    for number, genre in enumerate(GENRES):
+        setter = _setter(found, number)
+        again = setter is not None and setter in setters
+        sentences.append(_interval(found[0], setter, number, genre, at_ns, brief=again))
+        if setter is not None and not again:
+            sentences += _about(setter)
+            setters.append(setter)
+    return sentences, setters
 
 
 def _setter(found: Sequence[Decided], number: int) -> Optional[Decided]:
@@ -134,10 +140,8 @@ def _interval(newest: Decided, setter: Optional[Decided], number: int, genre: st
     return f"{now} (before: {setter.before[number]} s): {_by(setter, at_ns)}."
 
 
-def _about(one: Optional[Decided]) -> List[str]:
+def _about(one: Decided) -> List[str]:
     """Say on what ground a decision was taken, what the core changed of it, and how it turned out."""
-    if one is None:
-        return []
     sentences = [_ground(one)]
     if one.adjusted:
         sentences.append(f"The core changed the answer: {one.adjustment}.")
