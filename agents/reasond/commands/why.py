@@ -42,4 +42,9 @@ def why(agent: str, as_json: bool) -> None:
         return
     width = min(MAX_WIDTH, screen.console().width)
     for sentence in found.sentences:
-        click.echo(textwrap.fill(sentence, width, subsequent_indent="  ", break_long_words=False))
+        click.echo(_wrapped(sentence, width))
+
+
+def _wrapped(sentence: str, width: int) -> str:
+    """Give a sentence in lines, with its ids whole, as they are to be copied."""
+    return textwrap.fill(sentence, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
