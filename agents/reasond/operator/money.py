@@ -108,9 +108,13 @@ def account(told_by_store: Optional[Told], here: Here, budget: BudgetSettings, a
 def _agents(told_by_store: Optional[Told], here: Here, budget: BudgetSettings) -> List[AgentSpend]:
     spent = dict(told_by_store.spent) if told_by_store else {}
     points = told_by_store.points if told_by_store else {}
-    # The file is written before each call, the point after it.
-    own = {name: one.spent for name, one in here.agents.items() if not one.closed}
-    spent.update(own)
+    own = {name: one.spent for name, one in here.agents.items() if any(one.spent)}
+    for name, (hour_usd, day_usd) in own.items():
+        # The file is written before each call, the point after it: the greater is the newer, or a file was lost.
+        known = spent.get(name, (0.0, 0.0))
+        spent[name] = (max(hour_usd, known[0]), max(day_usd, known[1]))
+    for name in here.agents:
+        spent.setdefault(name, (0.0, 0.0))
     limits = limits_from(budget)
     found = []
     for agent in sorted(spent):

@@ -63,6 +63,14 @@ def test_level_is_that_of_the_worst(usd, level, limit, expected):
     assert found.level == expected
 
 
+def test_file_that_was_lost_hides_nothing():
+    here = Here({"publisher-1": AgentHere("publisher-1", "d")}, {}, False, "base")
+
+    found = account([point("publisher-1", HALF_PAST_NS, 1.0, 2.0)], here)
+
+    assert (found.hour.spent_usd, found.agents[0].source) == (1.0, "influxdb")
+
+
 def test_own_file_wins_over_the_store_and_counts_without_it():
     here = Here({"publisher-1": AgentHere("publisher-1", "d", spent=(1.5, 2.5))}, {}, False, "base")
 
