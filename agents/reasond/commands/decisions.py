@@ -14,7 +14,7 @@ from reasond.operator import screen
 from reasond.operator.completion import agents, decision_ids
 from reasond.operator.decided import Decided, Found, decided, find
 from reasond.operator.host import surroundings
-from reasond.operator.records import InfluxRecords, Wanted
+from reasond.operator.records import InfluxRecords, Wanted, printable
 from reasond.report.span import NOW, span
 
 ACTIONS = (
@@ -158,7 +158,12 @@ def _transcript(found: Found) -> List[Text]:
         return [Text(f"prompt and answer: not found; looked in: {where}", style="yellow")]
     lines = []
     for name, key in (("prompt", "prompt"), ("answer", "response")):
-        lines += [Text(""), Text(f"{name} ({found.looked_in[-1]})", style="bold"), Text(str(line.get(key, "")))]
+        lines += [Text(""), Text(f"{name} ({found.looked_in[-1]})", style="bold"), Text(_safe(line.get(key, "")))]
     if line.get("detail"):
-        lines.append(Text("error: {} {}".format(line.get("error"), line["detail"])))
+        lines.append(Text(_safe("error: {} {}".format(line.get("error"), line["detail"]))))
     return lines
+
+
+def _safe(text: object) -> str:
+    """Give a prompt or an answer, which hold strangers' text, fit for a terminal."""
+    return printable(str(text), keep="\n\t")

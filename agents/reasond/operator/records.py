@@ -110,7 +110,15 @@ class InfluxRecords:
         return {agent: (both.get("hour", 0.0), both.get("day", 0.0)) for agent, both in sorted(found.items())}
 
     def _ask(self, text: str, span: Span, **more: Any) -> List[Dict[str, str]]:
-        return self._reader.query(text, start=span.start_ns, stop=span.stop_ns, **more)
+        records = self._reader.query(text, start=span.start_ns, stop=span.stop_ns, **more)
+        return [{name: printable(value) for name, value in record.items()} for record in records]
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Give a stranger's text without what controls a terminal; characters of `keep` stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else " " for char in text)
 
 
 @contextlib.contextmanager

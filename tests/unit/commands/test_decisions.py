@@ -4,7 +4,10 @@ import pytest
 from click.testing import CliRunner
 
 from reasond.cli import reasond
+from reasond.commands.decisions import _transcript
 from reasond.errors import InputError, StoreUnavailable
+from reasond.operator.decided import Found, decided
+from tests.unit.report.decided import row
 
 
 def run(*words):
@@ -21,3 +24,19 @@ def test_a_range_that_is_none_is_refused(words):
 @pytest.mark.parametrize("words", [[], ["show", "publisher-1-1"]], ids=["list", "show"])
 def test_store_that_is_away_is_said(words):
     assert isinstance(run(*words).exception, StoreUnavailable)
+
+
+def test_prompt_and_answer_keep_their_lines_and_nothing_that_controls_a_terminal():
+    line = {"prompt": "first\nsecond \x1b[31mred", "response": "{}", "detail": "late\x07", "error": "deadline"}
+
+    shown = [text.plain for text in _transcript(Found(decided(row()), [], line, ["a file"]))]
+
+    assert shown == [
+        "",
+        "prompt (a file)",
+        "first\nsecond  [31mred",
+        "",
+        "answer (a file)",
+        "{}",
+        "error: deadline late ",
+    ]

@@ -35,3 +35,12 @@ def test_a_long_range_is_asked_for_in_pieces_newest_first_without_gap():
     assert pieces[0] == (99 * HOUR_NS, 100 * HOUR_NS) and pieces[-1][0] == 0
     assert all(newer[0] == older[1] for newer, older in zip(pieces, pieces[1:]))
     assert max(stop - start for start, stop in pieces) == 24 * HOUR_NS
+
+
+def test_what_would_control_a_terminal_is_taken_out():
+    tags = {"_time": "2026-11-26T18:00:00Z", "agent_id": "publisher-1\x1b[2J", "agent_type": "publisher"}
+    reader = Reader(dict(tags, decision_id="1", reasoning="a\x1b]0;b\x07c — d"))
+
+    (row,) = InfluxRecords(reader).decided(Span(0, 1), Wanted())
+
+    assert row.fields["reasoning"] == "a ]0;b c — d" and row.tags["agent_id"] == "publisher-1 [2J"
