@@ -1,10 +1,12 @@
 """The `reasond` command: puts the commands together and turns errors into one line and an exit status."""
 
 import importlib
+import os
 import sys
 from typing import Dict, List, Optional, Tuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from reasond import __version__
 from reasond.errors import ReasondError
@@ -15,6 +17,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "monitor": ("reasond.commands.agents:monitor", "Run the monitor agent (systemd does)."),
     "setup-rabbitmq": ("reasond.commands.setup_rabbitmq:setup_rabbitmq", "Create exchange, queues, bindings, policy."),
     "setup-influxdb": ("reasond.commands.setup_influxdb:setup_influxdb", "Create org, bucket, user and tokens."),
+    "status": ("reasond.commands.status:status", "Show the whole system on one screen."),
+    "decisions": ("reasond.commands.decisions:decisions", "List decisions, or show one with its prompt and answer."),
+    "why": ("reasond.commands.why:why", "Explain an agent's present rate or behaviour from its decisions."),
+    "budget": ("reasond.commands.budget:budget", "Show what was spent, what may be, and what stops when."),
     "control": ("reasond.commands.control:control", "Hold, resume, shadow or steer an agent by hand."),
     "load": ("reasond.commands.load:load", "Drive real traffic through the broker."),
     "quarantine": ("reasond.commands.quarantine:quarantine", "Look at, requeue or drop messages set aside."),
@@ -22,6 +28,11 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "experiment": ("reasond.commands.experiment:experiment", "Find out by randomised blocks whether the model helps."),
     "simulate": ("reasond.commands.simulate:simulate", "Run the agents in virtual time, and compare who decides."),
     "report": ("reasond.commands.report:report", "Write what the agents did, and what came of it, as one page."),
+    "watchdog-ping": (
+        "reasond.commands.watchdog_ping:watchdog_ping",
+        "Ping an address off the host, as a dead man's switch.",
+    ),
+    "completion": ("reasond.commands.completion:completion", "Print the completion script for a shell."),
     "demo": ("reasond.commands.demo:demo", "Watch ten minutes of the system in one process, without services."),
 }
 """Name -> (module:attribute, one-line help): a command's module, and what it imports, is loaded when it runs."""
@@ -40,15 +51,35 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[CompletionItem]:
+        """Complete a command's name without loading any: a shell waits for it."""
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+EXAMPLES = """\b
+Examples:
+  sudo reasond status             how is everything?
+  sudo reasond why publisher-1    why is its rate what it is?
+  sudo reasond doctor             what is wrong, and how to mend it?
+  reasond COMMAND --help          what a command does, with examples
+"""
+
+
+@click.group(
+    cls=_LazyGroup, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="reasond")
-def reasond() -> None:
+@click.pass_context
+def reasond(ctx: click.Context) -> None:
     """Daemons that reason at run time and steer a RabbitMQ message flow."""
+    # rich heeds it by itself, click doesn't (https://no-color.org).
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def main() -> None:
@@ -63,6 +94,6 @@ def main() -> None:
         err.show()
         sys.exit(err.exit_code)
     except ReasondError as err:
-        for line in str(err).splitlines():
+        for line in [*str(err).splitlines(), *([err.hint] if err.hint else [])]:
             click.echo("reasond: " + line, err=True)
         sys.exit(err.exit_code)

@@ -10,6 +10,8 @@ class ReasondError(Exception):
     """Anything that reasond itself reports; its text says what, where and what to do."""
 
     exit_code = 1
+    hint = ""
+    """What to do next, where the text alone doesn't say it; the command line prints it behind the text."""
 
 
 class SettingsError(ReasondError):
@@ -51,12 +53,14 @@ class BrokerUnavailable(BrokerError):
     """RabbitMQ can't be reached now; trying again later may help."""
 
     exit_code = 75  # EX_TEMPFAIL
+    hint = "try again later; what is wrong with it: reasond doctor"
 
 
 class BrokerRefused(BrokerError):
     """RabbitMQ answered and refused: credentials, permissions or a bad request."""
 
     exit_code = 77  # EX_NOPERM
+    hint = "which setting or right is wrong: reasond doctor"
 
 
 class TopologyConflict(BrokerError):
@@ -78,15 +82,23 @@ class StoreUnavailable(StoreError):
     """InfluxDB can't be reached now; trying again later may help."""
 
     exit_code = 75  # EX_TEMPFAIL
+    hint = "try again later; what is wrong with it: reasond doctor"
 
 
 class StoreRefused(StoreError):
     """InfluxDB answered and refused: token, permission or a bad request."""
 
     exit_code = 77  # EX_NOPERM
+    hint = "which setting or right is wrong: reasond doctor"
 
 
 class IdentityTaken(ReasondError):
     """Another live process on this host holds the same agent identity."""
 
     exit_code = 78
+
+
+class PingUndelivered(ReasondError):
+    """The dead man's ping reached nobody."""
+
+    exit_code = 75  # EX_TEMPFAIL

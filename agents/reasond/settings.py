@@ -350,6 +350,20 @@ class MonitorSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class WatchdogSettings:
+    """Where `reasond watchdog-ping` tells that somebody is still here; agents don't read it."""
+
+    url: str = _env(
+        "REASOND_WATCHDOG_URL",
+        "",
+        "Address that reasond watchdog-ping asks for; empty: it must be given one.",
+        secret=True,
+        pattern=r"^(https?://.+)?$",
+    )
+    ca_file: str = _env("REASOND_WATCHDOG_CA_FILE", "", "CA bundle for that address; empty: the system's.")
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """All sections; the one of the agent's own kind is `agent`."""
 
@@ -363,6 +377,7 @@ class Settings:
     consumer: ConsumerSettings
     monitor: MonitorSettings
     influx_setup: InfluxSetupSettings = InfluxSetupSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
 
 
 SECTIONS: Dict[str, Type[Any]] = {
@@ -376,6 +391,7 @@ SECTIONS: Dict[str, Type[Any]] = {
     "consumer": ConsumerSettings,
     "monitor": MonitorSettings,
     "influx_setup": InfluxSetupSettings,
+    "watchdog": WatchdogSettings,
 }
 OWN_PREFIXES = ("REASOND_", "PUBLISHER_", "CONSUMER_", "MONITOR_", "CLAUDE_", "BUDGET_", "PROMPT_", "TRANSCRIPT_")
 """Variables of these names are ours: one that isn't declared is a typing mistake and refused."""

@@ -429,3 +429,36 @@ def test_power_cut_brings_everything_up_in_order_by_itself(running: WholeHost) -
     print(f"power on to running: {time.monotonic() - begun:.1f} s")
     running.wait_at_work()
     assert order_broken(running) == []
+
+
+SERVER = r"""
+import http.server
+class Noting(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open("/run/pinged", "a") as file:
+            file.write(self.path + "\n")
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", 18999), Noting).serve_forever()
+"""
+
+
+def test_ping_is_off_and_in_its_sandbox_tells_how_the_system_is(running: WholeHost) -> None:
+    host, unit = running.host, "reasond-watchdog-ping"
+    assert host.sh(f"systemctl is-enabled {unit}.timer || true").strip() == "disabled"
+    host.write("/run/server.py", SERVER)
+    host.run("systemd-run", "--unit=pinged", "python3", "/run/server.py")
+    host.write("/etc/reasond/watchdog.env", "REASOND_WATCHDOG_URL=http://127.0.0.1:18999/uuid\n")
+    try:
+        wait_until(lambda: "18999" in host.sh("ss -ltn"), what="the server", timeout_seconds=30)
+        host.run("systemctl", "start", f"{unit}.service")
+        told = host.journal("-t", unit)[-5:]
+        paths = host.sh("cat /run/pinged").split()
+    finally:
+        host.sh("systemctl stop pinged; rm -f /run/server.py /run/pinged /etc/reasond/watchdog.env")
+
+    said = [entry["MESSAGE"] for entry in told]
+    well = any("all is well" in line for line in said)
+    assert paths == ["/uuid" if well else "/uuid/fail"], said
+    # A system at work lacks no agent, whatever its monitor makes of it.
+    assert not any("is away" in line or "InfluxDB" in line for line in said), said

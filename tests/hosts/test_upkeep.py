@@ -6,7 +6,7 @@ All on the host that site.yml made, one after the other; each test leaves it run
 import re
 import shutil
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List
 
 import pytest
 
@@ -94,14 +94,30 @@ def test_rotation_changes_every_secret_while_services_run_on(whole: WholeHost, a
         assert secret not in outcome.log.read_text()
 
 
+def ping(whole: WholeHost) -> List[str]:
+    """Tell how the dead man's ping stands: its timer, and the file that holds its address."""
+    timer = whole.host.show("reasond-watchdog-ping.timer", "ActiveState", "UnitFileState")
+    file = whole.host.sh("stat -c '%U:%G %a' /etc/reasond/watchdog.env 2>/dev/null || true").strip()
+    return [timer["ActiveState"], timer["UnitFileState"], file]
+
+
 def test_agents_no_longer_listed_are_removed_and_come_back_when_listed(whole: WholeHost) -> None:
     others = pids(whole, *AGENTS[:3])
+    # The ping comes and goes with its address in the same two runs, to save two more.
+    pings = [ping(whole)]
 
-    whole.deploy(consumer_instances=[1, 2])
+    whole.deploy(consumer_instances=[1, 2], agents_watchdog_url="http://127.0.0.1:9/$uuid")
+    pings.append(ping(whole))
+    address = whole.host.sh(
+        "systemd-run --quiet --pipe -p EnvironmentFile=/etc/reasond/watchdog.env printenv REASOND_WATCHDOG_URL"
+    )
     fewer = whole.host.run("systemctl", "show", "consumer@3", "--property=ActiveState,UnitFileState").split()
     expected = whole.host.sh("grep EXPECTED /etc/reasond/agents.env")
     whole.deploy()
 
+    pings.append(ping(whole))
+    assert pings == [["inactive", "disabled", ""], ["active", "enabled", "root:root 600"], ["inactive", "disabled", ""]]
+    assert address.strip() == "http://127.0.0.1:9/$uuid"
     assert fewer == ["ActiveState=inactive", "UnitFileState=disabled"]
     assert "consumer-2" in expected
     assert "consumer-3" not in expected

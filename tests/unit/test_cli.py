@@ -1,6 +1,8 @@
 """The command line: every command listed and loadable, each error one line and its exit status, no traceback."""
 
+import importlib
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from reasond import __version__, cli, errors
+from reasond import __version__, cli, errors, exits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,7 +105,15 @@ def test_each_error_becomes_its_lines_and_its_exit_status(monkeypatch, capsys, r
     got, out, err = run(monkeypatch, capsys, "broken")
 
     assert got == status
-    assert (out, err.splitlines()) == ("", ["reasond: " + line for line in lines])
+    hints = [error.hint] if error.hint else []
+    assert (out, err.splitlines()) == ("", ["reasond: " + line for line in lines + hints])
+
+
+@pytest.mark.parametrize(
+    "error", [errors.BrokerUnavailable, errors.BrokerRefused, errors.StoreUnavailable, errors.StoreRefused]
+)
+def test_a_service_that_fails_comes_with_what_to_do(error):
+    assert "reasond doctor" in error.hint
 
 
 def test_interrupt_exits_with_130(monkeypatch, capsys, raising):
@@ -128,3 +138,88 @@ def test_reader_that_went_away_ends_the_command_quietly():
         )
 
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def every_command():
+    """Give each command and subcommand with its words."""
+    found = {}
+    for name, (target, _) in cli.COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        found[name] = command
+        found.update({f"{name} {sub}": each for sub, each in getattr(command, "commands", {}).items()})
+    return found
+
+
+@pytest.mark.parametrize("words", sorted(every_command()))
+def test_help_has_examples_of_the_command(words):
+    text = every_command()[words].help
+
+    examples = text.partition("Examples:")[2]
+    assert f"reasond {words.split()[0]}" in examples
+
+
+def test_every_command_has_its_exit_statuses_and_every_error_is_among_them():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ReasondError)]
+
+    assert set(exits.BY_COMMAND) == set(cli.COMMANDS)
+    assert {status for told in exits.BY_COMMAND.values() for status in told} <= set(exits.STATUSES)
+    assert {kind.exit_code for kind in kinds} <= set(exits.STATUSES)
+
+
+def on_a_terminal(*arguments, **environ):
+    """Run the command with a terminal for standard output; give what came out."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reasond", *arguments],
+        stdout=follower,
+        stderr=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(ROOT / "agents"), "TERM": "xterm", "PATH": "/usr/bin:/bin", **NOWHERE, **environ},
+    )
+    os.close(follower)
+    out = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:  # the last holder of the other end is gone
+            break
+        if not piece:
+            break
+        out += piece
+    os.close(leader)
+    process.wait(60)
+    return out
+
+
+NOWHERE = {
+    "INFLUXDB_URL": "http://127.0.0.1:9",
+    "RABBITMQ_HOST": "127.0.0.1",
+    "RABBITMQ_PORT": "9",
+    "RABBITMQ_MANAGEMENT_URL": "http://127.0.0.1:9",
+    "REASOND_BRAIN": "rules",
+}
+"""Services that nobody can be."""
+COLOUR = re.compile(rb"\x1b\[[0-9;]*3[0-7]")
+
+
+@pytest.mark.parametrize("command", ["doctor", "status"], ids=["by click", "by rich"])
+def test_colours_are_for_terminals_and_not_where_no_color_is_set(tmp_path, command):
+    here = {"REASOND_STATE_DIR": str(tmp_path), "REASOND_LOG_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    piped = subprocess.run(
+        [sys.executable, "-m", "reasond", command],
+        capture_output=True,
+        env={"PYTHONPATH": str(ROOT / "agents"), "PATH": "/usr/bin:/bin", **NOWHERE, **here},
+        timeout=60,
+    )
+
+    assert COLOUR.search(on_a_terminal(command, **here))
+    assert not COLOUR.search(on_a_terminal(command, NO_COLOR="1", **here))
+    assert b"\x1b" not in piped.stdout + piped.stderr and piped.stdout
+
+
+def test_completing_a_command_loads_none(monkeypatch):
+    monkeypatch.setattr(cli._LazyGroup, "get_command", lambda self, ctx, name: pytest.fail(name + " was loaded"))
+
+    found = cli.reasond.shell_complete(click.Context(cli.reasond), "st")
+
+    assert [(item.value, item.help) for item in found] == [("status", cli.COMMANDS["status"][1])]

@@ -16,6 +16,7 @@ EXCEPTIONS = {
     "embedded/minutes.py": "one question of the embedded store's, held to InfluxDB by tests/contract/test_store.py",
     "errors.py": "texts and exit statuses, asserted where they are raised and in test_cli.py",
     "flux.py": "query texts and their reading, held to the embedded store by tests/contract/test_store.py",
+    "operator/queries.py": "query texts, held to the embedded store by tests/services/operator/test_records.py",
 }
 
 

@@ -14,12 +14,13 @@ from reasond import settings
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 AGENTS = ("publisher@.service", "consumer@.service", "monitor@.service")
 SETUPS = ("influxdb-setup.service", "rabbitmq-setup.service")
+PING = "reasond-watchdog-ping.service"
 SERVICES = (*AGENTS, *SETUPS)
 VENDORS = ("influxdb.service", "rabbitmq-server.service", "grafana-server.service")
 OLDEST_SYSTEMD = 245
 # `security --offline` and `verify --root` of the commands used here.
 ANALYZE_SINCE = 250
-EXPOSURE = {**dict.fromkeys((*AGENTS, "rabbitmq-setup.service"), 13), "influxdb-setup.service": 17}
+EXPOSURE = {**dict.fromkeys((*AGENTS, PING, "rabbitmq-setup.service"), 13), "influxdb-setup.service": 17}
 
 # Each directive that a unit here uses, with the systemd that brought it, by the manual pages and NEWS; 0 is
 # for what is older than version 200. A directive that isn't here is looked up and added, or not used.
@@ -95,6 +96,7 @@ KNOWN_SINCE = {
         "MemoryDenyWriteExecute": 231,
         "RestrictAddressFamilies": 211,
     },
+    "Timer": {"OnCalendar": 0, "RandomizedDelaySec": 229, "AccuracySec": 209},
     "Install": {"WantedBy": 0},
 }
 # Restart= of a oneshot service came with 244; before, the unit was refused.
@@ -122,7 +124,8 @@ def values(unit: str, name: str) -> List[str]:
 
 
 def every_file() -> List[Path]:
-    return sorted([*UNITS.glob("*.service"), *UNITS.glob("*.target"), *UNITS.glob("*.d/*.conf")])
+    kinds = ("*.service", "*.target", "*.timer", "*.d/*.conf")
+    return sorted(path for kind in kinds for path in UNITS.glob(kind))
 
 
 @pytest.mark.parametrize("path", every_file(), ids=lambda path: str(path.relative_to(UNITS)))
@@ -236,7 +239,7 @@ def test_templates_differ_in_name_and_order_only() -> None:
         assert common(unit) == first
 
 
-@pytest.mark.parametrize("unit", [*AGENTS[1:], *SETUPS])
+@pytest.mark.parametrize("unit", [*AGENTS[1:], *SETUPS, PING])
 def test_sandbox_is_the_same_block_in_every_service(unit: str) -> None:
     def sandbox(name: str) -> Lines:
         lines = read(UNITS / name)
@@ -281,6 +284,14 @@ def test_setups_have_limits_and_are_tried_again_only_where_that_helps() -> None:
         assert values(unit, "RestartPreventExitStatus") == ["3", "77", "78"]
 
 
+def test_ping_is_no_part_of_the_whole_and_ends_before_the_next() -> None:
+    assert values(PING, "PartOf") == values(PING, "WantedBy") == values(TIMER, "PartOf") == []
+    assert values(TIMER, "WantedBy") == ["timers.target"]
+    assert values(TIMER, "OnCalendar") == ["*:0/2"]
+    assert int(values(PING, "TimeoutStartSec")[0]) < 120
+    assert values(PING, "EnvironmentFile")[0] == "/etc/reasond/agents.env"
+
+
 def test_readme_names_every_file() -> None:
     readme = (UNITS / "README.md").read_text(encoding="utf-8")
 
@@ -304,7 +315,7 @@ def analyze() -> str:
     raise AssertionError
 
 
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", [*SERVICES, PING])
 def test_exposure_stays_under_its_limit(unit: str) -> None:
     command = [analyze(), "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE[unit]}", unit]
 
@@ -342,7 +353,17 @@ def verify(root: Path, *units: str, change: Tuple[str, str, str] = ("reasond.tar
     return (done.stdout + done.stderr).decode() or ("" if done.returncode == 0 else f"status {done.returncode}")
 
 
-WHOLE = ("reasond.target", "publisher@1.service", "consumer@1.service", "monitor@1.service", *SETUPS, *VENDORS)
+TIMER = PING.replace(".service", ".timer")
+WHOLE = (
+    "reasond.target",
+    "publisher@1.service",
+    "consumer@1.service",
+    "monitor@1.service",
+    *SETUPS,
+    *VENDORS,
+    PING,
+    TIMER,
+)
 
 
 def test_verify_finds_nothing(tmp_path: Path) -> None:

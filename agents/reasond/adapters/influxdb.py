@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import msgspec
 import urllib3
@@ -26,7 +26,7 @@ from reasond.core.backoff import delay_s
 from reasond.core.experiment import MEASURES
 from reasond.core.views import Activity, AgentSeen, Decided, Minutes, Peer, QueueSample
 from reasond.errors import StoreError, StoreRefused, StoreUnavailable
-from reasond.points import Row, to_line
+from reasond.points import MEASUREMENTS, Row, to_line
 from reasond.settings import InfluxSettings
 
 # InfluxData's own advice is 5,000 lines a request; ours have 100 to 200 bytes.
@@ -562,6 +562,25 @@ def nanoseconds(text: str) -> int:
     whole, _, fraction = text.rstrip("Z").partition(".")
     seconds = int(datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp())
     return seconds * 1000000000 + int((fraction + "000000000")[:9])
+
+
+def rows(measurement: str, records: Sequence[Mapping[str, str]]) -> List[Row]:
+    """Give pivoted records as points, oldest first, with their fields in the declared types."""
+    declared = MEASUREMENTS[measurement]
+    found = []
+    for record in records:
+        tags = {name: record[name] for name in declared.tags if record.get(name)}
+        fields = {
+            name: _typed(kind, record[name]) for name, kind in declared.fields.items() if record.get(name, "") != ""
+        }
+        found.append(Row(measurement, tags, fields, nanoseconds(record["_time"])))
+    return sorted(found, key=lambda row: (row.time_ns, row.tags.get("agent_id", "")))
+
+
+def _typed(kind: str, text: str) -> Any:
+    if kind == "bool":
+        return text == "true"
+    return {"int": int, "float": float}.get(kind, str)(text)
 
 
 def _outcome(err: Exception, settings: InfluxSettings) -> _Outcome:

@@ -28,7 +28,10 @@ def _run(agent_type: AgentType) -> None:
 def publisher() -> None:
     """Run the publisher that PUBLISHER_ID names.
 
-    Example: PUBLISHER_ID=publisher-1 REASOND_BRAIN=dry-run reasond publisher
+    \b
+    Examples:
+      PUBLISHER_ID=publisher-1 REASOND_BRAIN=dry-run reasond publisher
+      systemctl start publisher@1
     """
     _run("publisher")
 
@@ -37,7 +40,10 @@ def publisher() -> None:
 def consumer() -> None:
     """Run the consumer that CONSUMER_ID names.
 
-    Example: CONSUMER_ID=consumer-1 REASOND_BRAIN=rules reasond consumer
+    \b
+    Examples:
+      CONSUMER_ID=consumer-1 REASOND_BRAIN=rules reasond consumer
+      systemctl start consumer@1
     """
     _run("consumer")
 
@@ -46,6 +52,9 @@ def consumer() -> None:
 def monitor() -> None:
     """Run the monitor that AGENT_ID names (monitor-1 by default).
 
-    Example: REASOND_BRAIN=dry-run reasond monitor
+    \b
+    Examples:
+      REASOND_BRAIN=dry-run reasond monitor
+      systemctl start monitor@1
     """
     _run("monitor")

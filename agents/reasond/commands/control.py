@@ -13,6 +13,7 @@ from reasond import settings as settings_module
 from reasond.adapters.state import STOP_SPENDING, StateDir
 from reasond.core.agent import Control
 from reasond.errors import InputError
+from reasond.operator.completion import agents_and_all
 from reasond.paths import state_base
 
 _INTERVALS = {"fictional": "fictional_interval", "nonfictional": "nonfictional_interval"}
@@ -26,7 +27,7 @@ _KINDS: Dict[str, Tuple[str, ...]] = {
 
 
 @click.command(short_help="Hold, resume, shadow or steer an agent by hand.")
-@click.argument("agent")
+@click.argument("agent", shell_complete=agents_and_all)
 @click.argument("action", type=click.Choice(_ACTIONS), metavar="ACTION")
 @click.argument("values", nargs=-1, metavar="[NAME=SECONDS]...")
 @click.option(

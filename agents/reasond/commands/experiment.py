@@ -16,24 +16,17 @@ from reasond.commands.control import give_orders, renewed
 from reasond.commands.report import read_store
 from reasond.core.experiment import LEAST_PAIRS, Effect
 from reasond.errors import InputError
+from reasond.operator.host import Standing, standing
 from reasond.paths import state_base
 from reasond.report.span import NOW, span, told
 from reasond.report.trial import Trial, trial
-from reasond.switchback import Block, Switchback, block_at, parse
+from reasond.switchback import Switchback, parse
 
 TITLES: Dict[str, str] = {
     "depth": "waiting",
     "expired": "expired/min",
     "usd": "$/min",
 }
-
-
-class _Standing(msgspec.Struct, frozen=True):
-    """A publisher's plan as it stands, and the block it is in."""
-
-    agent_id: str
-    plan: str
-    block: Optional[Block]
 
 
 _STATE_DIR = click.option(
@@ -52,6 +45,12 @@ def experiment() -> None:
     control: rules, or static, where nothing is changed and the rules decide in shadow. Every block begins with the
     default rate, and its first third doesn't count. Blocks follow the clock: start the same plan on every host that
     has publishers, or set REASOND_SWITCHBACK there.
+
+    \b
+    Examples:
+      reasond experiment start claude,static:60m
+      reasond experiment status
+      reasond experiment result claude,static:60m --since 7d
     """
 
 
@@ -74,7 +73,12 @@ def start(plan: str, state_dir: Optional[Path]) -> None:
 @experiment.command()
 @_STATE_DIR
 def stop(state_dir: Optional[Path]) -> None:
-    """End the experiment with all publishers of this host, one that REASOND_SWITCHBACK began too."""
+    """End the experiment with all publishers of this host, one that REASOND_SWITCHBACK began too.
+
+    \b
+    Examples:
+      reasond experiment stop
+    """
     _order(state_dir, "")
     click.echo("no publisher of this host is in an experiment; what it showed: reasond experiment result PLAN")
 
@@ -83,7 +87,13 @@ def stop(state_dir: Optional[Path]) -> None:
 @_STATE_DIR
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(state_dir: Optional[Path], as_json: bool) -> None:
-    """Tell each publisher's plan on this host, and which block it is in."""
+    """Tell each publisher's plan on this host, and which block it is in.
+
+    \b
+    Examples:
+      reasond experiment status
+      reasond experiment status --json | jq '.[].block.arm'
+    """
     setting = declared.load(os.environ).publisher.switchback
     found = [_standing(directory, setting) for directory in _publishers(state_dir)]
     if as_json:
@@ -116,13 +126,18 @@ def result(plan: str, since: str, until: str, as_json: bool) -> None:
     _print(found, plan)
 
 
-def _standing(directory: Path, setting: str) -> _Standing:
-    order = StateDir(directory).control().switchback
-    text = setting if order is None else order
-    return _Standing(directory.name, text, block_at(_read(text), time.time_ns()) if text else None)
+def _standing(directory: Path, setting: str) -> Standing:
+    orders = StateDir(directory).control()
+    _read_if_any(setting if orders.switchback is None else orders.switchback)
+    return standing(directory.name, orders, setting)
 
 
-def _told_block(one: _Standing) -> str:
+def _read_if_any(text: str) -> None:
+    if text:
+        _read(text)
+
+
+def _told_block(one: Standing) -> str:
     block = one.block
     if block is None:
         return "no experiment"

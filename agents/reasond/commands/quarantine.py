@@ -30,7 +30,14 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 @click.group()
 def quarantine() -> None:
-    """Look at, put back or drop the messages set aside in books.expired, books.rejected and books.flagged."""
+    """Look at, put back or drop the messages set aside in books.expired, books.rejected and books.flagged.
+
+    \b
+    Examples:
+      reasond quarantine list
+      reasond quarantine show ID
+      reasond quarantine requeue --cause handler_failed --queue rejected
+    """
 
 
 @quarantine.command("list")
@@ -40,7 +47,10 @@ def quarantine() -> None:
 def list_(queue: Optional[str], limit: int, as_json: bool) -> None:
     """Count the messages by cause and list them, leaving them as they are.
 
-    Example: reasond quarantine list --queue flagged
+    \b
+    Examples:
+      reasond quarantine list --queue flagged
+      reasond quarantine list --json | jq 'map_values(.causes)'
     """
     views = dead_letters.look(_rabbit(), _queues(queue), limit)
     if as_json:
@@ -63,7 +73,10 @@ def list_(queue: Optional[str], limit: int, as_json: bool) -> None:
 def show(key: str, queue: Optional[str], limit: int, as_json: bool) -> None:
     """Show one message: where it came from, why it is here, its headers and its body.
 
-    Example: reasond quarantine show 4b0a2b4e-7a54-4a0e-9d7e-0a2f3c1d5e6f
+    \b
+    Examples:
+      reasond quarantine show 4b0a2b4e-7a54-4a0e-9d7e-0a2f3c1d5e6f
+      reasond quarantine show ID --queue flagged --json | jq -r '.[].body'
     """
     views = dead_letters.look(_rabbit(), _queues(queue), limit)
     found = [_shown(message) for view in views for message in view.messages if message.key == key]
@@ -88,7 +101,10 @@ def show(key: str, queue: Optional[str], limit: int, as_json: bool) -> None:
 def requeue(**given: Any) -> None:
     """Put messages back into the queue they came from, with their time to live afresh.
 
-    Example: reasond quarantine requeue --cause handler_failed --queue rejected
+    \b
+    Examples:
+      reasond quarantine requeue --cause handler_failed --queue rejected
+      reasond quarantine requeue ID ID
     """
     as_json = given.pop("as_json")
     choice = _choice(given.pop("keys"), **given)
@@ -107,7 +123,10 @@ def requeue(**given: Any) -> None:
 def drop(**given: Any) -> None:
     """Delete messages for good.
 
-    Example: reasond quarantine drop --cause expired --queue expired --yes
+    \b
+    Examples:
+      reasond quarantine drop --cause expired --queue expired --yes
+      reasond quarantine drop ID
     """
     yes, as_json = given.pop("yes"), given.pop("as_json")
     choice = _choice(given.pop("keys"), **given)

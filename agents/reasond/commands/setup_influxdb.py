@@ -40,6 +40,12 @@ def setup_influxdb(
 
     The task "reasond downsample" keeps 5-minute series for the boards; those of the past are filled in when it is
     made or its definition changes. --backfill does so by hand, after points came more than an hour late.
+
+    \b
+    Examples:
+      INFLUXDB_ADMIN_PASSWORD=... reasond setup-influxdb
+      reasond setup-influxdb --check --json
+      reasond setup-influxdb --rotate
     """
     settings = declared.load(os.environ)
     setup = settings.influx_setup

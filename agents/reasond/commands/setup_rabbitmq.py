@@ -28,7 +28,10 @@ def setup_rabbitmq(check: bool, timeout_s: float, as_json: bool) -> None:
     user needs the tag policymaker and all rights on the virtual host. On a conflict it changes nothing and
     exits 3.
 
-    Example: RABBITMQ_HOST=broker RABBITMQ_USER=admin RABBITMQ_PASS=... reasond setup-rabbitmq
+    \b
+    Examples:
+      RABBITMQ_HOST=broker RABBITMQ_USER=admin RABBITMQ_PASS=... reasond setup-rabbitmq
+      reasond setup-rabbitmq --check --json
     """
     rabbit = settings_module.load(os.environ).rabbit
     management = Management(rabbit)

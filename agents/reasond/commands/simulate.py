@@ -103,6 +103,7 @@ def simulate(
     \b
     Examples:
       reasond simulate --list
+      reasond simulate --list --json -
       reasond simulate rush-hour
       reasond simulate --hours 24 --brain rules
       reasond simulate rush-hour burst --compare rules,static --seeds 30
@@ -112,7 +113,7 @@ def simulate(
       reasond simulate mine.toml --set PUBLISHER_TTL_S=60 --json result.json
     """
     if listed:
-        _list()
+        _list(json_file)
         return
     if report_file:
         require_plotly()
@@ -152,7 +153,11 @@ def simulate(
         _write_report(Path(report_file), chosen, comparisons, results)
 
 
-def _list() -> None:
+def _list(json_file: Optional[str]) -> None:
+    if json_file:
+        shipped = [{"name": name, "about": scenarios.find(name).about} for name in scenarios.SHIPPED]
+        _write(json_file, msgspec.json.format(msgspec.json.encode(shipped), indent=2).decode() + "\n")
+        return
     table = Table("scenario", "what happens", box=None, pad_edge=False)
     for name in scenarios.SHIPPED:
         table.add_row(name, scenarios.find(name).about)

@@ -125,7 +125,7 @@ def identities(agents: Mapping[str, Path]) -> Verdict:
 
 def spools(agents: Mapping[str, Path], max_bytes: int) -> Verdict:
     """Tell how many bytes of points wait on disk."""
-    sizes = {agent_id: _size(path / "spool") for agent_id, path in agents.items()}
+    sizes = {agent_id: spool_bytes(path / "spool") for agent_id, path in agents.items()}
     if not sizes:
         return skipped("no agent has its state on this host yet")
     told = ", ".join(f"{agent_id} {size / 1e6:.1f} MB" for agent_id, size in sizes.items())
@@ -139,7 +139,7 @@ def spools(agents: Mapping[str, Path], max_bytes: int) -> Verdict:
 
 def budgets(agents: Mapping[str, Path], settings: BudgetSettings, wall_ns: int) -> Verdict:
     """Tell what the agents of this host spent in this hour and day (UTC), by their own files."""
-    spent = {agent_id: _spent(path / BUDGET_FILE, wall_ns) for agent_id, path in agents.items()}
+    spent = {agent_id: spent_by_file(path / BUDGET_FILE, wall_ns) for agent_id, path in agents.items()}
     limits = limits_from(settings)
     told = "; ".join(
         "{} ${:.4f} this hour, ${:.4f} today".format(agent_id, *both) for agent_id, both in spent.items() if any(both)
@@ -216,14 +216,15 @@ def _write_problem(path: Path) -> str:
         return err.strerror or str(err)
 
 
-def _size(directory: Path) -> int:
+def spool_bytes(directory: Path) -> int:
+    """Give how many bytes of points wait in a spool's directory; 0 where it can't be read."""
     try:
         return sum(entry.stat().st_size for entry in os.scandir(str(directory)) if entry.name.endswith(".lp"))
     except OSError:
         return 0
 
 
-def _spent(file: Path, wall_ns: int) -> Tuple[float, float]:
+def spent_by_file(file: Path, wall_ns: int) -> Tuple[float, float]:
     """Give what the budget file says for the hour and the day of this time, USD; 0 where there is no word."""
     try:
         state = LedgerFile(file).load() or {}

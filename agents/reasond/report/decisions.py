@@ -4,7 +4,7 @@ Used by both sources. Points come in the order of their time, in as many pieces 
 """
 
 from collections import Counter
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from msgspec import Struct
 
@@ -50,7 +50,7 @@ def decision(row: Row) -> Decision:
         before=(fields.get("previous_fictional_interval"), fields.get("previous_nonfictional_interval")),
         after=intervals_in_force(fields),
         acted=not in_shadow(fields),
-        outcome=_outcome(fields),
+        outcome=outcome_in_words(fields),
         fallback=fields.get("fallback_reason", ""),
         adjusted=fields.get("adjusted", False),
         confidence=fields.get("confidence"),
@@ -69,7 +69,8 @@ def _cut(text: str, chars: int) -> str:
     return text if len(text) <= chars else text[: chars - 1] + "…"
 
 
-def _outcome(fields: Dict[str, Any]) -> str:
+def outcome_in_words(fields: Mapping[str, Any]) -> str:
+    """Give what became of a decision: whether it helped, why that isn't known, or nothing while it is open."""
     if "outcome_success" in fields:
         return HELPED if fields["outcome_success"] else DID_NOT_HELP
     return str(fields.get("outcome_missing", ""))

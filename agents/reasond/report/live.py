@@ -7,10 +7,10 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from msgspec.structs import replace
 
-from reasond.adapters.influxdb import InfluxReader, nanoseconds
+from reasond.adapters.influxdb import InfluxReader, nanoseconds, rows
 from reasond.errors import StoreRefused
 from reasond.flux import in_shadow, intervals_in_force
-from reasond.points import MEASUREMENTS, Row
+from reasond.points import Row
 from reasond.report import experiments, queries, summary
 from reasond.report.curves import ALL_QUEUES, DEAD, DEPTH, RATE, SET_RATE, last, thinned, with_gaps
 from reasond.report.data import Chapter, Graph, Line, Page, Section, Table
@@ -124,25 +124,6 @@ def _read(reader: InfluxReader, piece: Span, every_ns: Tuple[int, int], seen: _S
 
 def _put(points: Points, name: str, record: Mapping[str, str]) -> None:
     points.setdefault(name, {})[nanoseconds(record["_time"])] = float(record["_value"])
-
-
-def rows(measurement: str, records: Sequence[Mapping[str, str]]) -> List[Row]:
-    """Give pivoted records as points, oldest first, with their fields in the declared types."""
-    declared = MEASUREMENTS[measurement]
-    found = []
-    for record in records:
-        tags = {name: record[name] for name in declared.tags if record.get(name)}
-        fields = {
-            name: _typed(kind, record[name]) for name, kind in declared.fields.items() if record.get(name, "") != ""
-        }
-        found.append(Row(measurement, tags, fields, nanoseconds(record["_time"])))
-    return sorted(found, key=lambda row: (row.time_ns, row.tags.get("agent_id", "")))
-
-
-def _typed(kind: str, text: str) -> Any:
-    if kind == "bool":
-        return text == "true"
-    return {"int": int, "float": float}.get(kind, str)(text)
 
 
 def _page(seen: _Seen, span: Span, version: str, every_ns: Tuple[int, int]) -> Page:

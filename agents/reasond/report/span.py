@@ -41,7 +41,7 @@ def span(since: str, until: str, now_ns: int) -> Span:
     if found.start_ns >= found.stop_ns:
         raise InputError("there is nothing between --since and --until: the first must be earlier, and in the past")
     if found.stop_ns - found.start_ns > MAX_DAYS * UNITS_S["d"] * SECOND_NS:
-        raise InputError(f"a report spans at most {MAX_DAYS} days")
+        raise InputError(f"a range spans at most {MAX_DAYS} days")
     return found
 
 

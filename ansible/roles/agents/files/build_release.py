@@ -24,7 +24,7 @@ def ingredients(checkout: Path) -> List[Path]:
     """Return what a release holds beside the wheel, in a fixed order; raises SystemExit when some is missing."""
     units = checkout / "systemd"
     found = [checkout / "requirements" / f"{name}.txt" for name in LOCKS]
-    found += sorted(path for path in units.rglob("*") if path.suffix in (".service", ".target", ".conf"))
+    found += sorted(path for path in units.rglob("*") if path.suffix in (".service", ".target", ".timer", ".conf"))
     missing = [path for path in (checkout / "pyproject.toml", units / "sysusers.conf", *found) if not path.is_file()]
     if missing:
         sys.exit(f"{checkout} is no checkout of reasond: {missing[0]} is missing; set agents_source to one")
