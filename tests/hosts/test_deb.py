@@ -1,0 +1,340 @@
+"""The .deb on bare hosts: what it brings, and what upgrade, downgrade, remove and purge do to agents and their things.
+
+On one host of Debian 12 one test follows the other, under the load of a broker on this machine.
+"""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Iterator, List, NamedTuple
+
+import pytest
+
+from reasond import __version__
+from reasond.cli import COMMANDS
+from tests.hosts.whole import now_us, unit_events
+from tests.testbed import deb as package
+from tests.testbed import ledger_handler
+from tests.testbed.ledger import Ledger, confirmed_ids
+from tests.testbed.nspawn import ROOT, Host, Room
+from tests.testbed.process import Process
+from tests.testbed.provide import path_or_skip, tree_or_skip
+from tests.testbed.rabbitmq import RabbitMQ
+from tests.testbed.waiting import wait_until
+
+# A cold build installs its tools first.
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("deb")]
+
+NEXT_VERSION = "99.0.0"
+AGENTS = ("publisher@1.service", "consumer@1.service", "consumer@2.service", "monitor@1.service")
+OURS = "'publisher@*' 'consumer@*' 'monitor@*' 'reasond*' influxdb-setup rabbitmq-setup"
+KEPT = "/etc/reasond/consumer-1.env /etc/reasond/tokens/agents.env /var/lib/reasond/consumer-1 /var/log/reasond"
+NOTES = "/var/lib/ledger"
+# Consumers keep the ledger: by a plug-in and a folder that only the test's drop-in lets into their sandbox.
+DROP_IN = f"""[Service]
+Environment=PYTHONPATH=/srv/plug-in:{package.SOURCES} {ledger_handler.FOLDER_VARIABLE}={NOTES}
+ReadWritePaths={NOTES}
+"""
+SETTINGS = {
+    "REASOND_BRAIN": "rules",
+    "CONSUMER_HANDLER": ledger_handler.NAME,
+    "CONSUMER_HANDLER_DURATION_MS": "50",
+    "CONSUMER_HANDLER_THREADS": "4",
+    # Nobody listens: the points wait in the spool.
+    "INFLUXDB_URL": "http://127.0.0.1:9",
+}
+LOAD_PER_SECOND = 20
+COMPLETE = """
+source /usr/share/bash-completion/completions/reasond
+COMP_WORDS=(reasond do) COMP_CWORD=1 COMP_TYPE=9
+_reasond_completion reasond do reasond
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+class Broker(RabbitMQ):
+    """A node that the hosts of a room reach."""
+
+    def __init__(self, server: str, folder: Path, address: str) -> None:
+        self.host = address
+        super().__init__(server, folder)
+
+
+class Site(NamedTuple):
+    """A bare host of Debian 12, the package and the same under a newer version."""
+
+    host: Host
+    deb: Path
+    newer: Path
+
+
+def install(host: Host, deb: Path, check: bool = True) -> str:
+    """Install a package from a file, as docs/deb.md does, without any network."""
+    host.sh("mkdir -p /root/debs")
+    (Path(f"{host.root}/root/debs") / deb.name).write_bytes(deb.read_bytes())
+    command = "apt-get install -q -y --no-install-recommends --allow-downgrades"
+    environment = "DEBIAN_FRONTEND=noninteractive unshare --net"
+    return host.sh(f"{environment} {command} {shlex.quote(f'/root/debs/{deb.name}')} 2>&1", check, 180)
+
+
+def states(host: Host) -> List[str]:
+    return host.run("systemctl", "show", "--property=ActiveState", "--value", *AGENTS).split()
+
+
+def existing(host: Host, paths: str) -> List[str]:
+    return host.sh(f"ls -d {paths} 2>/dev/null || true").split()
+
+
+@pytest.fixture(scope="module")
+def site(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    deb = package.built(room, "bookworm")
+    host = room.host("deb", tree_or_skip("bookworm"))
+    host.bind(ROOT, package.SOURCES)
+    host.power_on()
+    print(install(host, deb))
+    yield Site(host, deb, package.versioned(deb, NEXT_VERSION, Path(tmp_path_factory.mktemp("debs"))))
+    room.discard(host)
+
+
+@pytest.fixture(scope="module")
+def broker(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    node = Broker(path_or_skip("rabbitmq"), Path(tmp_path_factory.mktemp("broker")), f"{room.subnet}.1")
+    node.start()
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def here(broker: Broker, folder: Path, *arguments: str) -> Process:
+    """Make a `reasond` process of this machine, on that broker."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": str(ROOT / "agents"),
+        "RABBITMQ_HOST": broker.host,
+        "RABBITMQ_PORT": str(broker.port),
+        "RABBITMQ_USER": broker.username,
+        "RABBITMQ_PASS": broker.password,
+        "RABBITMQ_MANAGEMENT_URL": broker.management_url,
+    }
+    return Process(arguments[0], [sys.executable, "-m", "reasond", *arguments], environment, folder)
+
+
+def finish(process: Process, seconds: float = 60) -> str:
+    wait_until(lambda: not process.running, what=f"the end of {process.name}", timeout_seconds=seconds)
+    return process.log_tail()
+
+
+@pytest.fixture(scope="module")
+def running(site: Site, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """The host with settings, written by hand as docs/deb.md has it, and four agents at work."""
+    host, folder = site.host, Path(tmp_path_factory.mktemp("setup"))
+    setup = here(broker, folder, "setup-rabbitmq")
+    setup.launch()
+    finish(setup)
+    assert setup.exit_status == 0, setup.log_tail()
+    plug_in = ledger_handler.plug_in(folder / "plug-in")
+    for path in plug_in.rglob("*"):
+        if path.is_file():
+            host.write(f"/srv/plug-in/{path.relative_to(plug_in)}", path.read_text())
+    settings = {
+        **SETTINGS,
+        "RABBITMQ_HOST": broker.host,
+        "RABBITMQ_PORT": str(broker.port),
+        "RABBITMQ_USER": broker.username,
+        "RABBITMQ_MANAGEMENT_URL": broker.management_url,
+    }
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
+    host.sh(f"cat > /etc/reasond/agents.env <<'END'\n{text}END\n")
+    host.sh(f"echo RABBITMQ_PASS={broker.password} > /etc/reasond/secrets.env")
+    host.write("/etc/systemd/system/consumer@.service.d/ledger.conf", DROP_IN)
+    # What has an administrator elsewhere is not set up from here.
+    host.sh(f"install -d -o reasond -g reasond {NOTES}; systemctl mask influxdb-setup rabbitmq-setup")
+    host.run("systemctl", "enable", "--now", "reasond.target", *AGENTS, timeout=120)
+    assert states(host) == ["active"] * len(AGENTS)
+    return site
+
+
+# Installed
+
+
+def test_install_brings_settings_and_starts_nothing(site: Site) -> None:
+    shown = site.host.sh(f"systemctl list-units --all --no-legend --plain {OURS}").split()
+    wanted = site.host.sh("find /etc/systemd/system -name 'publisher@*' -o -name 'reasond*' -o -name '*-setup.service'")
+    modes = site.host.sh("stat -c '%U:%G %a %n' /etc/reasond /etc/reasond/*.env /usr/bin/reasond").splitlines()
+
+    assert shown == []
+    assert wanted == ""
+    assert modes == [
+        "root:reasond 750 /etc/reasond",
+        "root:reasond 640 /etc/reasond/agents.env",
+        "root:root 600 /etc/reasond/secrets.env",
+        "root:root 777 /usr/bin/reasond",
+    ]
+    assert site.host.sh("dpkg-query -W -f '${Conffiles}' reasond").split()[0::2] == ["/etc/reasond/agents.env"]
+    assert site.host.run("systemctl", "is-system-running").strip() == "running"
+
+
+def test_command_runs_from_the_packages_environment(site: Site) -> None:
+    told = site.host.run("reasond", "--version")
+    found = json.loads(site.host.run("reasond", "doctor", "--json", check=False))
+    verdicts = {finding["name"]: finding for finding in found["findings"]}
+
+    assert __version__ in told
+    assert {name: verdicts[name]["state"] for name in ("settings", "python", "packages")} == {
+        "settings": "ok",
+        "python": "ok",
+        "packages": "ok",
+    }, verdicts
+    assert "3.11" in verdicts["python"]["found"]
+
+
+def test_bytecode_is_there_for_a_sandbox_that_can_write_none(site: Site) -> None:
+    sources = site.host.sh("find /usr/lib/reasond/lib -path '*/reasond/*.py' | wc -l")
+    compiled = site.host.sh("find /usr/lib/reasond/lib -path '*/reasond/*.cpython-311.pyc' | wc -l")
+
+    assert int(compiled) == int(sources) > 50
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_each_command_has_its_page(site: Site, command: str) -> None:
+    page = f"/usr/share/man/man1/reasond{command and '-' + command}.1.gz"
+
+    text = site.host.sh(f"zcat {page}")
+
+    assert text.startswith(f'.TH "REASOND{(command and "-" + command).upper()}'.replace("-", "\\-"))
+
+
+def test_completion_is_loaded_by_bash_and_completes(site: Site) -> None:
+    assert site.host.run("bash", "-euc", COMPLETE).split() == ["doctor"]
+
+
+def test_systemd_accepts_the_units(site: Site) -> None:
+    units = " ".join((*AGENTS, "influxdb-setup.service", "rabbitmq-setup.service", "reasond.target"))
+
+    complaints = site.host.sh(f"systemd-analyze verify {units} 2>&1 | grep -iE 'reasond|publisher|consumer' || true")
+
+    assert complaints == ""
+
+
+# Upgrade and downgrade
+
+
+def test_upgrade_restarts_what_runs_in_order_and_no_message_is_lost(
+    running: Site, broker: Broker, tmp_path: Path
+) -> None:
+    host, ids = running.host, tmp_path / "load.ids"
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    ledger = Ledger(notes, broker)
+    load = here(
+        broker, tmp_path, "load", "--rate", str(LOAD_PER_SECOND), "--duration", "25", "--ledger", str(ids), "--json"
+    )
+    load.launch()
+    wait_until(lambda: len(confirmed_ids(ids)) > LOAD_PER_SECOND, what="load", timeout_seconds=30)
+    begun_us = now_us()
+
+    print(install(host, running.newer))
+
+    early = len(confirmed_ids(ids))
+    finish(load)
+    wait_until(lambda: not any(depth(broker)), what="empty queues", timeout_seconds=60)
+    events = unit_events(host, AGENTS, begun_us)
+    for name in host.sh(f"ls {NOTES}").split():
+        (notes / name).write_text(host.sh(f"cat {NOTES}/{name}"))
+    balance = ledger.balance(confirmed_ids(ids))
+    print(balance)
+    story = [f"{event.what} {event.unit}" for event in events if event.what in ("stopping", "started")]
+    assert NEXT_VERSION in host.run("reasond", "--version")
+    assert story == [f"{what} {unit}" for unit in AGENTS for what in ("stopping", "started")]
+    assert states(host) == ["active"] * len(AGENTS)
+    assert early < balance.confirmed, "the load was over before the upgrade was"
+    assert balance.ends["handled"] > 0.5 * balance.confirmed
+    assert balance.lost == ()
+
+
+def depth(broker: Broker) -> List[int]:
+    """Give the depths of the main queues, unacknowledged messages too."""
+    path = "/api/queues/%2F?disable_stats=true&enable_queue_totals=true"
+    rows = {row["name"]: row.get("messages", 0) for row in broker.api("GET", path)}
+    return [rows[name] for name in ("fictional", "non-fictional", "priority")]
+
+
+def test_downgrade_keeps_settings_state_and_who_runs(running: Site) -> None:
+    host = running.host
+    before = host.sh("sha256sum /etc/reasond/*.env")
+    stopped = "consumer@2.service"
+    host.run("systemctl", "stop", stopped)
+
+    told = install(host, running.deb)
+
+    after = dict(zip(AGENTS, states(host)))
+    assert "DOWNGRADED" in told
+    assert __version__ in host.run("reasond", "--version")
+    assert after == {unit: "inactive" if unit == stopped else "active" for unit in AGENTS}
+    assert host.sh("sha256sum /etc/reasond/*.env") == before
+    assert host.sh("stat -c '%U:%G %a' /etc/reasond/agents.env").strip() == "root:reasond 640"
+    host.run("systemctl", "start", stopped)
+
+
+def test_upgrade_that_no_agent_survives_stops_at_the_first(running: Site, tmp_path: Path) -> None:
+    host = running.host
+    pids = host.run("systemctl", "show", "--property=MainPID", "--value", *AGENTS[1:]).split()
+    host.sh("echo PUBLISHER_MIN_INTERVAL_S=often > /etc/reasond/publisher-1.env")
+
+    told = install(host, running.newer)
+
+    host.run("rm", "/etc/reasond/publisher-1.env")
+    assert "publisher@1.service didn't come up" in told
+    assert host.run("systemctl", "show", "--property=MainPID", "--value", *AGENTS[1:]).split() == pids
+    host.sh("systemctl reset-failed publisher@1; systemctl start publisher@1")
+    install(host, running.deb)
+    assert states(host) == ["active"] * len(AGENTS)
+
+
+# Remove and purge
+
+
+def test_remove_stops_agents_and_keeps_settings_and_state(running: Site) -> None:
+    host = running.host
+    host.sh("echo CONSUMER_BATCH_SIZE=10 > /etc/reasond/consumer-1.env; mkdir -p /etc/reasond/tokens")
+    host.sh("echo INFLUXDB_TOKEN=t > /etc/reasond/tokens/agents.env")
+
+    host.sh("DEBIAN_FRONTEND=noninteractive apt-get remove -qq -y reasond", timeout=120)
+
+    processes = host.sh("pgrep -u reasond -a || true")
+    assert processes == ""
+    assert existing(host, KEPT) == KEPT.split()
+    assert existing(host, "/etc/reasond/agents.env /etc/reasond/secrets.env /usr/bin/reasond /usr/lib/reasond") == [
+        "/etc/reasond/agents.env",
+        "/etc/reasond/secrets.env",
+    ]
+    assert host.sh("systemctl list-unit-files --no-legend 'publisher@.service' 'reasond.target'") == ""
+
+
+def test_purge_keeps_state_where_nobody_is_asked(running: Site) -> None:
+    host = running.host
+    install(host, running.deb)
+
+    told = host.sh("DEBIAN_FRONTEND=noninteractive apt-get purge -qq -y reasond 2>&1", timeout=120)
+
+    assert "reasond: kept: /etc/reasond /var/lib/reasond /var/log/reasond" in told
+    assert existing(host, KEPT) == KEPT.split()
+    assert existing(host, "/etc/reasond/agents.env /etc/reasond/secrets.env") == []
+    assert host.sh("find /etc/systemd/system -name 'publisher@*' -o -name 'reasond*.target'") == ""
+    assert host.run("id", "-un", "reasond").strip() == "reasond"
+
+
+def test_purge_removes_everything_where_that_was_preseeded(running: Site) -> None:
+    host = running.host
+    install(host, running.deb)
+    host.sh("echo 'reasond reasond/purge-state boolean true' | debconf-set-selections")
+
+    host.sh("DEBIAN_FRONTEND=noninteractive apt-get purge -qq -y reasond 2>&1", timeout=120)
+
+    assert existing(host, "/etc/reasond /var/lib/reasond /var/log/reasond /usr/lib/reasond /usr/bin/reasond") == []
+    assert host.sh("getent passwd reasond || true") == ""
+    assert host.sh("debconf-show reasond") == ""
