@@ -39,7 +39,9 @@ def build(host: Host, sources: str, *options: str) -> str:
     """Build on a host that is on, from a checkout in it; return the package's path in the host."""
     options = (*options, "--output", OUTPUT)
     command = f"cd {sources} && SOURCE_DATE_EPOCH={EPOCH} packaging/build-deb {' '.join(options)}"
-    return host.sh(f"{command} 2>/var/tmp/build.log || {{ tail -n 40 /var/tmp/build.log; exit 1; }}", timeout=BUILD_SECONDS)
+    return host.sh(
+        f"{command} 2>/var/tmp/build.log || {{ tail -n 40 /var/tmp/build.log; exit 1; }}", timeout=BUILD_SECONDS
+    )
 
 
 def builder(room: Room, suite: str, name: str) -> Host:
