@@ -79,7 +79,7 @@ def listed(rows: List[Tuple[str, str]]) -> Iterator[str]:
 
 
 def options(context: click.Context) -> List[Tuple[str, str]]:
-    """Return the options of a command and what they mean, as its help shows them; arguments only where they say more."""
+    """Return options and what they mean, as a command's help shows them; arguments only where they say more."""
     records = (parameter.get_help_record(context) for parameter in context.command.get_params(context))
     return [(term, meaning) for term, meaning in filter(None, records) if meaning]
 

@@ -3,13 +3,17 @@
 On one host of Debian 12 one test follows the other, under the load of a broker on this machine.
 """
 
+import contextlib
+import functools
 import hashlib
+import http.server
 import json
 import os
 import shlex
 import sys
+import threading
 from pathlib import Path
-from typing import Iterator, List, NamedTuple
+from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
 
@@ -20,6 +24,8 @@ from tests.testbed import deb as package
 from tests.testbed import ledger_handler
 from tests.testbed.ledger import Ledger, confirmed_ids
 from tests.testbed.nspawn import ROOT, Host, Room
+from tests.testbed.packages import Repository
+from tests.testbed.playbook import ANSIBLE, Outcome, Playbooks
 from tests.testbed.process import Process
 from tests.testbed.provide import path_or_skip, tree_or_skip
 from tests.testbed.rabbitmq import RabbitMQ
@@ -111,17 +117,24 @@ def broker(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bro
         node.close()
 
 
+def broker_settings(broker: Broker) -> Dict[str, str]:
+    """Give the settings that lead to it; the password is no setting."""
+    return {
+        "RABBITMQ_HOST": broker.host,
+        "RABBITMQ_PORT": str(broker.port),
+        "RABBITMQ_USER": broker.username,
+        "RABBITMQ_MANAGEMENT_URL": broker.management_url,
+    }
+
+
 def here(broker: Broker, folder: Path, *arguments: str) -> Process:
     """Make a `reasond` process of this machine, on that broker."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT / "agents"),
-        "RABBITMQ_HOST": broker.host,
-        "RABBITMQ_PORT": str(broker.port),
-        "RABBITMQ_USER": broker.username,
         "RABBITMQ_PASS": broker.password,
-        "RABBITMQ_MANAGEMENT_URL": broker.management_url,
+        **broker_settings(broker),
     }
     return Process(arguments[0], [sys.executable, "-m", "reasond", *arguments], environment, folder)
 
@@ -143,14 +156,7 @@ def running(site: Site, broker: Broker, tmp_path_factory: pytest.TempPathFactory
     for path in plug_in.rglob("*"):
         if path.is_file():
             host.write(f"/srv/plug-in/{path.relative_to(plug_in)}", path.read_text())
-    settings = {
-        **SETTINGS,
-        "RABBITMQ_HOST": broker.host,
-        "RABBITMQ_PORT": str(broker.port),
-        "RABBITMQ_USER": broker.username,
-        "RABBITMQ_MANAGEMENT_URL": broker.management_url,
-    }
-    text = "".join(f"{name}={value}\n" for name, value in settings.items())
+    text = "".join(f"{name}={value}\n" for name, value in {**SETTINGS, **broker_settings(broker)}.items())
     host.sh(f"cat > /etc/reasond/agents.env <<'END'\n{text}END\n")
     host.sh(f"echo RABBITMQ_PASS={broker.password} > /etc/reasond/secrets.env")
     host.write("/etc/systemd/system/consumer@.service.d/ledger.conf", DROP_IN)
@@ -409,3 +415,84 @@ def test_completion_is_accepted_by_zsh_and_completes_in_fish(room: Room) -> None
     assert accepted == "accepted"
     assert known in ("_reasond", "_reasond_completion")
     assert completed[0] == "doctor"
+
+
+# By Ansible
+
+PLAY = """
+- hosts: all
+  become: true
+  roles: [agents]
+"""
+
+
+@pytest.mark.long
+def test_role_moves_a_host_from_a_file_to_a_repositorys_newer_version_and_back(
+    room: Room, broker: Broker, tmp_path: Path
+) -> None:
+    deb = package.built(room, "bookworm")
+    newer = package.versioned(deb, NEXT_VERSION, tmp_path)
+    host = room.host("role", tree_or_skip("bookworm"))
+    host.power_on()
+    setup = here(broker, tmp_path, "setup-rabbitmq")
+    setup.launch()
+    finish(setup)
+    (tmp_path / "plays").mkdir()
+    (tmp_path / "plays" / "play.yml").write_text(PLAY)
+    plays = Playbooks(tmp_path / "ansible", {"reasond-1": host}, playbooks=tmp_path / "plays")
+    variables = {
+        "agents_install_method": "deb",
+        "agents_publisher_instances": [1],
+        "agents_consumer_instances": [1],
+        "agents_monitor_instances": [],
+        "agents_doctor": False,
+        "agents_settings": {**broker_settings(broker), "REASOND_BRAIN": "rules", "INFLUXDB_URL": "http://127.0.0.1:9"},
+        "agents_secrets": {"RABBITMQ_PASS": broker.password},
+    }
+
+    def run(**more: str) -> Outcome:
+        roles = {"ANSIBLE_ROLES_PATH": str(ANSIBLE / "roles")}
+        return plays.run("play.yml", extra_vars={**variables, **more}, environment=roles)
+
+    run(agents_deb_file=str(deb))
+    first = host.run("reasond", "--version")
+    again = run(agents_deb_file=str(deb))
+    with repository(room, tmp_path / "served") as (apt, url):
+        for one in (deb, newer):
+            apt.add(one)
+        served = {
+            "agents_deb_repository_url": apt.url,
+            "agents_deb_repository_key_url": f"{url}/key.asc",
+            "agents_deb_repository_key_fingerprint": apt.key_fingerprint,
+        }
+        run(**served)
+        second = host.run("reasond", "--version")
+        restarted = host.sh("systemctl is-active publisher@1 consumer@1").split()
+        version = host.sh(f"dpkg-deb --field /var/cache/reasond/{deb.name} Version").strip()
+        run(**served, agents_deb_version=version)
+        third = host.run("reasond", "--version")
+        kept = run(**served, agents_deb_version=version)
+    room.discard(host)
+    assert __version__ in first
+    assert again.changed == 0
+    assert NEXT_VERSION in second
+    assert restarted == ["active", "active"]
+    assert __version__ in third
+    assert kept.changed == 0
+
+
+@contextlib.contextmanager
+def repository(room: Room, folder: Path) -> Iterator[Tuple[Repository, str]]:
+    """Serve an empty signed repository where hosts of the room reach it; give also the address of its key."""
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer((f"{room.subnet}.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://{room.subnet}.1:{server.server_port}"
+    apt = Repository(folder / "debian", f"{url}/debian", f"{url}/key.asc", folder / "key.asc", subkey=False)
+    try:
+        yield apt, url
+    finally:
+        server.shutdown()
+        server.server_close()
+        apt.close()
