@@ -6,9 +6,10 @@ MINUTES ?= 10
 DEMO_ARGS ?=
 INVENTORY ?= local
 DEPLOY_ARGS ?=
+DEB_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
 
-.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation dashboards docs changelog pictures scenarios reference lock clean-cache
+.PHONY: help setup demo deploy check lint format test test-faults test-hosts acceptance bench-flow bench-boards bench-simulation deb dashboards docs changelog pictures scenarios reference lock clean-cache
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +55,9 @@ bench-boards: ## measure how fast every panel answers over 30 days of data (10 m
 
 bench-simulation: ## measure how fast the simulation runs seven agents for a day, and 200 (a minute)
 	@PYTHONPATH=. scripts/in-venv lint python -m tests.bench.simulation
+
+deb: ## build the .deb for the release of Debian or Ubuntu that this runs on, into dist/ (DEB_ARGS=... for options)
+	@packaging/build-deb $(DEB_ARGS)
 
 dashboards: ## write grafana/dashboards/ and grafana/alerting/ anew from grafana/boards/
 	@scripts/in-venv lint python -m grafana.boards
