@@ -445,7 +445,7 @@ class EmbeddedBroker:
             channel.deliver(channel.last_tag, queue.name, message)
 
     def _advance(self, mono: float) -> None:
-        """Begin every event: let each TTL that ended up to `mono` take effect, in the order of time across the queues."""
+        """Begin an event: let every TTL that ended up to `mono` take effect, in the order of time across the queues."""
         self._looked = None
         if not self.up:
             return

@@ -341,6 +341,5 @@ def _stored(row: Row) -> Dict[str, Any]:
                 raise StoreRefused(f"{name} of {row.measurement} does not fit 64 bits")
         elif kind is str:
             cleaned = clean_string(value)
-            if cleaned is not value:
-                fields = {**fields, name: cleaned}
+            fields = fields if cleaned is value else {**fields, name: cleaned}
     return fields
