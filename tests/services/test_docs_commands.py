@@ -123,7 +123,7 @@ def identity(sandbox: Sandbox, line: str) -> str:
     assert "quarantine" in line or "decisions" in line, "nobody knows what the ID is of: " + line
     listed = "reasond quarantine list --json" if "quarantine" in line else "reasond decisions --since 1h --json"
     told = sandbox.run(listed)
-    found = re.search(r'"(?:key|decision_id)": ?"([^"]+)"', told.stdout)
+    found = re.search(r'"(?:key|id)": ?"([^"]+)"', told.stdout)
     assert found, told.stdout
     return re.sub(r"\bID\b", found.group(1), line)
 
