@@ -282,6 +282,7 @@ def depth(broker: Broker) -> List[int]:
     return [rows[name] for name in ("fictional", "non-fictional", "priority")]
 
 
+@pytest.mark.long
 def test_downgrade_keeps_settings_state_and_who_runs(running: Site) -> None:
     host = running.host
     before = host.sh("sha256sum /etc/reasond/*.env")
