@@ -26,7 +26,7 @@ from tests.testbed.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("docs")]
 
-RUN = [block for block in all_blocks() if block.is_run and not block.coming]
+RUN = [block for block in all_blocks() if block.is_run]
 COMMAND_S = 120
 """Five seeds of an hour under two policies, on a machine that does other things too."""
 DECISIONS_S = 60

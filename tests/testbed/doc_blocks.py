@@ -17,10 +17,8 @@ from scripts.toolbox import ROOT
 
 PAGES = ("*.md", "docs/**/*.md", "systemd/*.md", "grafana/*.md", "ansible/inventories/*.md", "ansible/roles/*/*.md")
 LANGUAGES = ("sh", "text", "python", "toml", "ini", "yaml", "json", "flux")
-NEEDS = ("hosts", "a cloud", "a Claude key", "an editor", "the system's services", "minutes")
+NEEDS = ("hosts", "a virtual machine", "a cloud", "a Claude key", "an editor", "the system's services", "minutes")
 """What a sandbox hasn't got: systemd with the units of a deployed host; VMs; money; a person; a long time."""
-COMING = frozenset({"decisions", "why", "status", "budget"})
-"""Commands that the docs name already; a test demands that a name leaves when its command is there."""
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 MARK = re.compile(r"<!-- (run by|needs:) (.+?) -->\n\Z")
 RUN_BY = re.compile(r'([\w./-]+): ((?:"[^"]+"(?:, )?)+)\Z')
@@ -56,11 +54,6 @@ class Block(NamedTuple):
     def is_run(self) -> bool:
         """Whether the sandbox runs it."""
         return self.language == "sh" and not self.run_by and not self.needs
-
-    @property
-    def coming(self) -> bool:
-        """Whether it names a command that isn't there yet."""
-        return any(re.search(r"\breasond {}\b".format(name), self.text) for name in COMING)
 
 
 def blocks_of(page: str, text: str) -> Iterator[Block]:

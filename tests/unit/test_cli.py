@@ -4,6 +4,7 @@ import importlib
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -157,6 +158,29 @@ def test_help_has_examples_of_the_command(words):
 
     examples = text.partition("Examples:")[2]
     assert f"reasond {words.split()[0]}" in examples
+
+
+def examples():
+    """Give the arguments of each example that stands in a command's help."""
+    lines = {line for one in every_command().values() for line in one.help.partition("Examples:")[2].splitlines()}
+    typed = sorted(line.partition("reasond ")[2] for line in lines if "reasond " in line)
+    return [re.split(r"\s(?:#|\||>)", line)[0] for line in typed]
+
+
+@pytest.mark.parametrize("typed", examples())
+def test_example_can_be_typed(typed, tmp_path, monkeypatch):
+    """Commands, options, arguments and their types are real; files that a user would have are made up."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(typed)
+    for word in words:
+        if re.fullmatch(r"[\w.-]+\.(toml|jsonl|json|csv|html)", word):
+            (tmp_path / word).touch()
+    command, context = cli.reasond, click.Context(cli.reasond)
+    while isinstance(command, click.Group) and words:
+        command = command.get_command(context, words[0])
+        assert command is not None, words[0]
+        context = command.make_context(words[0], words[1:], parent=context)
+        words = [*context._protected_args, *context.args] if isinstance(command, click.Group) else []
 
 
 def test_every_command_has_its_exit_statuses_and_every_error_is_among_them():

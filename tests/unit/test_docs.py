@@ -14,7 +14,6 @@ from reasond.core import health, plausibility
 from reasond.handlers import HandlerSetup
 from reasond.settings import OWN_PREFIXES, ConsumerSettings, all_settings
 from reasond.simulation import scenario
-from tests.testbed.doc_blocks import COMING
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "agents" / "reasond"
@@ -108,8 +107,6 @@ def test_every_relative_link_leads_to_a_file_and_heading(page):
 @pytest.mark.parametrize("page", PROSE)
 def test_every_command_named_exists(page):
     for name, sub in COMMAND.findall(code_of(TEXTS[page])):
-        if name in COMING:
-            continue
         assert name in cli.COMMANDS, "reasond {}".format(name)
         module, _, attribute = cli.COMMANDS[name][0].partition(":")
         command = getattr(importlib.import_module(module), attribute)

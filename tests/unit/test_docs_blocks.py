@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from reasond import cli
 from tests.testbed import doc_blocks
 from tests.testbed.doc_blocks import all_blocks, blocks_of
 
@@ -44,10 +43,6 @@ def test_test_that_is_named_as_running_a_block_contains_what_it_runs(block):
 def test_some_blocks_of_every_class_were_found():
     assert len([block for block in SHELL if block.is_run]) >= 10
     assert [block for block in SHELL if block.run_by] and [block for block in SHELL if block.needs]
-
-
-def test_commands_that_are_there_are_no_longer_named_as_coming():
-    assert doc_blocks.COMING & set(cli.COMMANDS) == set()
 
 
 def test_comments_before_a_block_are_read():

@@ -25,7 +25,7 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def environ(influxd, tmp_path_factory):
-    """The environment of a host whose InfluxDB holds a past that goes on for ten minutes, and that has one agent's state."""
+    """A host with one agent's state, whose InfluxDB holds a past that goes on for ten minutes."""
     bucket = influxd.fresh_bucket()
     found = InfluxSettings(url=influxd.url, token=influxd.token, org=influxd.org, bucket=bucket)
     said = []
