@@ -30,6 +30,8 @@ RUN = [block for block in all_blocks() if block.is_run]
 COMMAND_S = 300
 """Five seeds of an hour under two policies took 6 s alone, and over 120 s on a machine with eight times the work."""
 DECISIONS_S = 60
+# The sandbox has a message that expired, which needs care: docs/exit-codes.md.
+ENDS = {"reasond status": (0, 1)}
 PACKAGES = {
     "docs/brains.md": (plugins.BRAINS, "tortoise", "shop.reasond_brain:Tortoise"),
     "docs/handlers.md": (plugins.HANDLERS, "warehouse", "depot.reasond_plugin:Warehouse"),
@@ -134,5 +136,5 @@ def test_commands_of_the_docs_do_what_they_say(sandbox: Sandbox, block: Block) -
         begun = time.monotonic()
         done = sandbox.run(identity(sandbox, line))
         print("{:.1f} s, status {}: {}\n{}".format(time.monotonic() - begun, done.returncode, line, done.stdout))
-        assert done.returncode == 0, "{}\n{}".format(line, done.stdout)
+        assert done.returncode in ENDS.get(line, (0,)), "{}\n{}".format(line, done.stdout)
         assert "Traceback" not in done.stdout
