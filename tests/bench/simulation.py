@@ -18,7 +18,7 @@ from reasond.simulation.clock import VirtualClock, VirtualTimer
 from reasond.simulation.world import START_WALL_NS, AgentPlan, World, seven
 
 LIMIT = 60.0
-"""Times as long as the bare loop; 35 to 50 were measured, the more the busier the machine was with other work."""
+"""Times as long as the bare loop; 44 to 54 were measured on a machine that was busy with other work."""
 HOUR_S = 3600.0
 TIMES, BARE_TIMES = 3, 3
 SETTINGS = {"REASOND_BRAIN": "rules"}
