@@ -82,7 +82,7 @@ def simulate(
     csv_file: Optional[str],
     report_file: Optional[str],
 ) -> None:
-    """Run the agents in virtual time and tell how they did; an hour takes about a second.
+    """Run the agents in virtual time and tell how they did; an hour takes about half a second.
 
     SCENARIO is the name of a shipped scenario or the path of a .toml file; without one, the calm one is run.
     The cores are those of the services; broker, store and clock are in memory, and nothing is sent anywhere.
