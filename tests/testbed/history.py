@@ -71,8 +71,9 @@ RUSH_MINUTES = ((10, 18), (35, 43), (50, 56))
 LAST_HOUR = 23
 LAST_RUSH_MINUTES = ((5, 13), (22, 28), (35, 41))
 LAST_SHADOW, LAST_RULES, LAST_DRY = range(20, 32), range(32, 45), range(45, 49)
-# Six pairs of blocks, and a minute; the monitor tells how they came out when the last hour has just begun.
-EXPERIMENT, EXPERIMENT_MINUTES = "claude,static:10m", range(21 * 60, 23 * 60 + 1)
+# Six pairs of blocks and a block: the monitor last tells how they came out when 12 minutes of the last hour are over,
+# which tests that take minutes still find in the hour before them.
+EXPERIMENT, EXPERIMENT_MINUTES = "claude,static:10m", range(21 * 60, 23 * 60 + 11)
 # Nobody reaches the API in these minutes of the run.
 OUTAGES = (range(9 * 60 + 20, 9 * 60 + 30), range(LAST_HOUR * 60 + 14, LAST_HOUR * 60 + 17))
 REJECTED_EVERY_MINUTES = 17
