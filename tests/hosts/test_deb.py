@@ -13,7 +13,7 @@ import shlex
 import sys
 import threading
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
 
@@ -482,11 +482,16 @@ def test_role_moves_a_host_from_a_file_to_a_repositorys_newer_version_and_back(
     assert kept.changed == 0
 
 
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: apt tells what it could not fetch."""
+
+
 @contextlib.contextmanager
 def repository(room: Room, folder: Path) -> Iterator[Tuple[Repository, str]]:
     """Serve an empty signed repository where hosts of the room reach it; give also the address of its key."""
     folder.mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    handler = functools.partial(Silent, directory=str(folder))
     server = http.server.ThreadingHTTPServer((f"{room.subnet}.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://{room.subnet}.1:{server.server_port}"

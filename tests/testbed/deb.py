@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -18,6 +19,7 @@ SOURCES = "/usr/src/reasond"
 OUTPUT = "/var/tmp/built"
 BUILD_SECONDS = 600
 STEP_SECONDS = 60
+KEPT_SECONDS = 86400
 
 
 def _files() -> Iterator[Path]:
@@ -54,13 +56,19 @@ def builder(room: Room, suite: str, name: str) -> Host:
     return host
 
 
+def _forget(cache: Path) -> None:
+    # Another checkout's run may be using what is newer.
+    for folder in cache.glob("*"):
+        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(str(folder))
+
+
 def built(room: Room, suite: str) -> Path:
     """Return this checkout's package for a release of Debian, judged by lintian; from the cache or built now."""
     folder = cache_folder() / "debs" / f"{suite}-{_digest(provide.tree_or_skip(suite))}"
-    with locked("debs"):
+    with locked(f"deb-{folder.name}"):
         if not folder.exists():
-            for outdated in folder.parent.glob(f"{suite}-*"):
-                shutil.rmtree(str(outdated))
+            _forget(folder.parent)
             host = builder(room, suite, "build")
             inside = build(host, SOURCES, "--lintian").strip()
             staged = folder.with_suffix(".work")
