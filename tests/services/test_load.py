@@ -101,13 +101,14 @@ def test_load_that_is_interrupted_ends_soon_with_its_report(environ, number):
     assert report["due"] < 50 * 600
 
 
-def test_load_without_a_broker_is_one_line_and_status_75(environ):
+def test_load_without_a_broker_says_what_and_what_next_with_status_75(environ):
     (port,) = free_ports(1)
 
     status, report, err = finish(start({**environ, "RABBITMQ_PORT": str(port)}, "--duration", "1"))
 
     assert (status, report) == (75, None)
-    assert err.count("\n") == 1 and "no connection to RabbitMQ" in err
+    what, what_next = err.splitlines()
+    assert "no connection to RabbitMQ" in what and "reasond doctor" in what_next
 
 
 def test_load_interrupted_before_there_is_a_connection_ends_at_once(environ):
