@@ -81,11 +81,11 @@ class Site(NamedTuple):
 
 def install(host: Host, deb: Path, check: bool = True) -> str:
     """Install a package from a file, as docs/deb.md does, without any network."""
-    host.sh("mkdir -p /root/debs")
-    (Path(f"{host.root}/root/debs") / deb.name).write_bytes(deb.read_bytes())
+    host.sh("mkdir -p /srv/debs")
+    (Path(f"{host.root}/srv/debs") / deb.name).write_bytes(deb.read_bytes())
     command = "apt-get install -q -y --no-install-recommends --allow-downgrades"
     environment = "DEBIAN_FRONTEND=noninteractive unshare --net"
-    return host.sh(f"{environment} {command} {shlex.quote(f'/root/debs/{deb.name}')} 2>&1", check, 180)
+    return host.sh(f"{environment} {command} {shlex.quote(f'/srv/debs/{deb.name}')} 2>&1", check, 180)
 
 
 def states(host: Host) -> List[str]:

@@ -3,13 +3,12 @@
 import re
 import time
 from pathlib import Path
-from typing import Iterator, List, Sequence
+from typing import Iterator
 
 import pytest
 
-from reasond.brains.dry_run import DryRunBrain
 from reasond.points import Row, to_line
-from reasond.simulation.world import World, seven
+from tests.support.recorded import lived
 from tests.testbed.influxd import Influxd
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -30,23 +29,8 @@ ENVIRONMENT = {
 }
 
 
-class _Recorded(World):
-    """A world that also keeps every row as it was written, amendments included."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.written: List[Row] = []
-
-    def write(self, rows: Sequence[Row]) -> None:
-        self.written.extend(rows)
-        super().write(rows)
-
-
 def _lines_up_to_now() -> str:
-    world = _Recorded(seed=5)
-    for plan in seven(ENVIRONMENT):
-        world.add(plan, DryRunBrain(seed=5, model_names=plan.settings.brain.models))
-    world.run_until(MINUTES * 60)
+    world = lived(ENVIRONMENT, MINUTES, seed=5)
     world.stop()
     shift_ns = time.time_ns() - world.clock.now().wall_ns
     moved = (Row(row.measurement, row.tags, row.fields, row.time_ns + shift_ns) for row in world.written)

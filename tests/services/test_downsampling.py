@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import pytest
 
-from reasond.brains.dry_run import DryRunBrain
 from reasond.downsampling import (
     DOWNSAMPLED,
     DURATION_BOUNDS_MS,
@@ -24,7 +23,8 @@ from reasond.downsampling import (
     task_flux,
 )
 from reasond.points import Row, to_line
-from reasond.simulation.world import START_WALL_NS, World, seven
+from reasond.simulation.world import START_WALL_NS
+from tests.support.recorded import lived
 from tests.testbed.influxd import Influxd
 from tests.testbed.waiting import wait_until
 
@@ -49,23 +49,8 @@ Key = Tuple[str, Tuple[Tuple[str, str], ...], str, int]
 Values = Dict[Key, float]
 
 
-class _Recorded(World):
-    """A world that also keeps every row as it was written, amendments included."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.written: List[Row] = []
-
-    def write(self, rows: Sequence[Row]) -> None:
-        self.written.extend(rows)
-        super().write(rows)
-
-
 def _an_hour() -> List[Row]:
-    world = _Recorded(seed=5)
-    for plan in seven(ENVIRONMENT):
-        world.add(plan, DryRunBrain(seed=5, model_names=plan.settings.brain.models))
-    world.run_until(MINUTES * 60)
+    world = lived(ENVIRONMENT, MINUTES, seed=5)
     world.stop()
     rows = [_in_shadow(row) for row in world.written]
     return rows + _calls(rows) + _oddities(rows)

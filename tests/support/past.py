@@ -8,12 +8,12 @@ from typing import Any, Dict, Iterable, List, Sequence, Tuple
 from msgspec.structs import replace
 
 from reasond import flux
-from reasond.brains.dry_run import DryRunBrain
 from reasond.embedded.store import EmbeddedStore
 from reasond.operator.records import Wanted
 from reasond.points import Row
 from reasond.report.span import Span
-from reasond.simulation.world import START_WALL_NS, World, seven
+from reasond.simulation.world import START_WALL_NS
+from tests.support.recorded import lived
 
 SECOND_NS = 10**9
 MINUTES = 45
@@ -27,24 +27,9 @@ ENVIRONMENT = {
 }
 
 
-class _Recorded(World):
-    """A world that keeps every row as it was written, amendments included."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=3)
-        self.written: List[Row] = []
-
-    def write(self, rows: Sequence[Row]) -> None:
-        self.written.extend(rows)
-        super().write(rows)
-
-
 def past(end_ns: int) -> List[Row]:
     """Give every row that was written up to `end_ns` (UTC), in order."""
-    world = _Recorded()
-    for plan in seven(ENVIRONMENT):
-        world.add(plan, DryRunBrain(seed=3, model_names=plan.settings.brain.models))
-    world.run_until(MINUTES * 60)
+    world = lived(ENVIRONMENT, MINUTES, seed=3)
     shift_ns = end_ns - START_WALL_NS - MINUTES * 60 * SECOND_NS
     rows = [replace(row, time_ns=row.time_ns + shift_ns) for row in world.written]
     return rows + _paid(rows)

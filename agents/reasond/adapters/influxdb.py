@@ -564,6 +564,15 @@ def nanoseconds(text: str) -> int:
     return seconds * 1000000000 + int((fraction + "000000000")[:9])
 
 
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Turn an answer that can't be read as what was asked for (a portal's, say) into an error of ours."""
+    try:
+        yield
+    except (KeyError, ValueError) as err:
+        raise StoreRefused(f"InfluxDB's answer can't be read ({err!r}): check INFLUXDB_URL") from err
+
+
 def rows(measurement: str, records: Sequence[Mapping[str, str]]) -> List[Row]:
     """Give pivoted records as points, oldest first, with their fields in the declared types."""
     declared = MEASUREMENTS[measurement]

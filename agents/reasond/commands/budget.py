@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from reasond.adapters.influxdb import InfluxReader
+from reasond.doctor.examined import examine
 from reasond.errors import StoreError
 from reasond.operator import money, screen
-from reasond.operator.host import look, surroundings
+from reasond.operator.host import look
 from reasond.operator.records import InfluxRecords
 
 
@@ -28,7 +29,7 @@ def budget(as_json: bool) -> None:
       sudo reasond budget
       sudo reasond budget --json | jq '.day | {spent_usd, limit_usd, projected_usd}'
     """
-    examined = surroundings(os.environ)
+    examined = examine(os.environ)
     at_ns = time.time_ns()
     told: Optional[money.Told] = None
     problem: Optional[StoreError] = None

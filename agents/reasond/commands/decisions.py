@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from reasond.adapters.influxdb import InfluxReader
+from reasond.doctor.examined import examine
 from reasond.operator import screen
 from reasond.operator.completion import agents, decision_ids
 from reasond.operator.decided import Decided, Found, decided, find
-from reasond.operator.host import surroundings
 from reasond.operator.records import InfluxRecords, Wanted, printable
 from reasond.report.span import NOW, span
 
@@ -80,7 +80,7 @@ def show(decision_id: str, since: str, as_json: bool) -> None:
       sudo reasond decisions show publisher-1-1764181200123456789
       sudo reasond decisions show consumer-2-187 --json | jq -r .transcript.prompt
     """
-    examined = surroundings(os.environ)
+    examined = examine(os.environ)
     asked = span(since, NOW, time.time_ns())
     found = find(_records(), decision_id, asked, examined.log_directories())
     if as_json:
@@ -90,7 +90,7 @@ def show(decision_id: str, since: str, as_json: bool) -> None:
 
 
 def _records() -> InfluxRecords:
-    return InfluxRecords(InfluxReader(surroundings(os.environ).settings.influx))
+    return InfluxRecords(InfluxReader(examine(os.environ).settings.influx))
 
 
 def _print(found: Found) -> None:

@@ -11,8 +11,9 @@ from rich.live import Live
 
 from reasond import exits
 from reasond.adapters.influxdb import InfluxReader
+from reasond.doctor.examined import examine
 from reasond.operator import screen
-from reasond.operator.host import look, surroundings
+from reasond.operator.host import look
 from reasond.operator.records import InfluxRecords
 from reasond.operator.system import System, system
 
@@ -59,7 +60,7 @@ def status(watch_s: Optional[float], as_json: bool) -> None:
 
 def now() -> System:
     """Look at the system as of now."""
-    examined = surroundings(os.environ)
+    examined = examine(os.environ)
     at_ns = time.time_ns()
     records = InfluxRecords(InfluxReader(examined.settings.influx))
     return system(records, examined, look(examined, at_ns), at_ns)

@@ -7,8 +7,8 @@ import click
 
 from reasond.adapters.ping import ATTEMPTS, TIMEOUT_S, address, ping
 from reasond.commands.status import now
+from reasond.doctor.examined import examine
 from reasond.errors import InputError
-from reasond.operator.host import surroundings
 
 
 @click.command("watchdog-ping", short_help="Ping an address off the host, as a dead man's switch.")
@@ -39,7 +39,7 @@ def watchdog_ping(url: Optional[str], plain: bool, timeout_s: float, attempts: i
       sudo reasond watchdog-ping --plain
       systemctl enable --now reasond-watchdog-ping.timer
     """
-    watchdog = surroundings(os.environ).settings.watchdog
+    watchdog = examine(os.environ).settings.watchdog
     target = url or watchdog.url
     if not target.startswith(("http://", "https://")):
         raise InputError(

@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from reasond.adapters.influxdb import InfluxReader
+from reasond.doctor.examined import examine
 from reasond.operator import screen
 from reasond.operator.completion import agents
-from reasond.operator.host import look, surroundings
+from reasond.operator.host import look
 from reasond.operator.records import InfluxRecords
 from reasond.operator.why import explain
 
@@ -33,7 +34,7 @@ def why(agent: str, as_json: bool) -> None:
       sudo reasond why publisher-1
       sudo reasond why monitor-1 --json | jq -r '.decisions[].id'
     """
-    examined = surroundings(os.environ)
+    examined = examine(os.environ)
     at_ns = time.time_ns()
     records = InfluxRecords(InfluxReader(examined.settings.influx))
     found = explain(records, agent, examined.settings, look(examined, at_ns), at_ns)

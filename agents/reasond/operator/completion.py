@@ -10,7 +10,8 @@ from typing import List
 
 import click
 
-from reasond.operator.host import known_agents, surroundings
+from reasond.doctor.examined import examine
+from reasond.operator.host import known_agents
 
 TAIL_BYTES = 256 * 1024
 """Of a transcript: some hundred decisions."""
@@ -20,7 +21,7 @@ _ID = re.compile(r'"decision_id": "([^"\\]+)"')
 
 def agents(ctx: click.Context, param: click.Parameter, incomplete: str) -> List[str]:
     """Give the agents of this host, and those that are expected, whose name begins so."""
-    return [name for name in known_agents(surroundings(os.environ)) if name.startswith(incomplete)]
+    return [name for name in known_agents(examine(os.environ)) if name.startswith(incomplete)]
 
 
 def agents_and_all(ctx: click.Context, param: click.Parameter, incomplete: str) -> List[str]:
@@ -31,7 +32,7 @@ def agents_and_all(ctx: click.Context, param: click.Parameter, incomplete: str) 
 def decision_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> List[str]:
     """Give the ids of the latest decisions in this host's transcripts that begin so, newest first."""
     found: List[str] = []
-    for agent, directory in surroundings(os.environ).log_directories().items():
+    for agent, directory in examine(os.environ).log_directories().items():
         found += [one for one in _ids(directory / f"{agent}.jsonl") if one.startswith(incomplete)]
     return found[:MOST_IDS]
 

@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from reasond.adapters.state import STOP_SPENDING, StateDir
 from reasond.adapters.units import RUNNING, UnitState, unit_states
 from reasond.brains.factory import BUDGET_FILE
 from reasond.core.agent import Control
-from reasond.doctor.examined import Examined, examine
+from reasond.doctor.examined import Examined
 from reasond.doctor.host import spent_by_file, spool_bytes
 from reasond.paths import state_base
 from reasond.switchback import Block, block_at, parse
@@ -47,11 +47,6 @@ class Standing(Struct, frozen=True):
     agent_id: str
     plan: str
     block: Optional[Block]
-
-
-def surroundings(environ: Mapping[str, str]) -> Examined:
-    """Read the settings as the doctor does: the units' files, as far as this user may, under the environment."""
-    return examine(environ)
 
 
 def look(examined: Examined, wall_ns: int, running: Path = RUNNING) -> Here:

@@ -3,14 +3,12 @@
 The tests answer it from the embedded store too, and hold both to the same answers.
 """
 
-import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, Protocol, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Protocol, Sequence, Tuple
 
 from msgspec import Struct
 
 from reasond import flux
-from reasond.adapters.influxdb import InfluxReader, nanoseconds, rows
-from reasond.errors import StoreRefused
+from reasond.adapters.influxdb import InfluxReader, nanoseconds, readable, rows
 from reasond.operator import queries
 from reasond.points import Row
 from reasond.report.span import Span
@@ -65,7 +63,7 @@ class InfluxRecords:
 
     def latest(self, measurement: str, span: Span) -> List[Row]:
         """As `Records` says."""
-        with _understood():
+        with readable():
             return rows(measurement, _newest(self._ask(queries.LATEST[measurement], span)))
 
     def decided(self, span: Span, wanted: Wanted) -> List[Row]:
@@ -74,7 +72,7 @@ class InfluxRecords:
         stop_ns, length_s = span.stop_ns, FIRST_PIECE_S
         while stop_ns > span.start_ns and not (wanted.limit and len(found) >= wanted.limit):
             start_ns = max(span.start_ns, stop_ns - length_s * 10**9)
-            with _understood():
+            with readable():
                 piece = self._ask(queries.DECIDED, Span(start_ns, stop_ns), agent=wanted.agent, action=wanted.action)
                 found += reversed(rows("agent_reasoning", piece))
             stop_ns, length_s = start_ns, min(2 * length_s, LONGEST_PIECE_S)
@@ -82,14 +80,14 @@ class InfluxRecords:
 
     def named(self, span: Span, prefix: str) -> List[Tuple[int, str, str]]:
         """As `Records` says."""
-        with _understood():
+        with readable():
             records = self._ask(queries.NAMED, span, prefix=prefix)
             return [(nanoseconds(one["_time"]), one.get("agent_id", ""), one["_value"]) for one in records]
 
     def throughput(self, span: Span) -> Dict[str, int]:
         """As `Records` says."""
         sums: Dict[str, int] = {}
-        with _understood():
+        with readable():
             for record in self._ask(queries.THROUGHPUT, span):
                 agent = record.get("agent_id", "")
                 sums[agent] = sums.get(agent, 0) + int(record["_value"])
@@ -97,14 +95,14 @@ class InfluxRecords:
 
     def attempts(self, span: Span, agent: str, decision_id: str) -> List[Row]:
         """As `Records` says."""
-        with _understood():
+        with readable():
             return rows("api_calls", self._ask(queries.ATTEMPTS, span, agent=agent, id=decision_id))
 
     def spent(self, at_ns: int) -> Dict[str, Tuple[float, float]]:
         """As `Records` says."""
         hour, day, after = flux.spend_bounds(at_ns)
         found: Dict[str, Dict[str, float]] = {}
-        with _understood():
+        with readable():
             for record in self._reader.query(flux.SYSTEM_SPEND, hour=hour, day=day, after=after):
                 found.setdefault(record.get("agent_id", ""), {})[record["result"]] = float(record["_value"])
         return {agent: (both.get("hour", 0.0), both.get("day", 0.0)) for agent, both in sorted(found.items())}
@@ -119,15 +117,6 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keep else " " for char in text)
-
-
-@contextlib.contextmanager
-def _understood() -> Iterator[None]:
-    """Turn an answer that can't be InfluxDB's own (a portal's, say) into an error of ours."""
-    try:
-        yield
-    except (KeyError, ValueError) as err:
-        raise StoreRefused(f"InfluxDB's answer can't be read ({err!r}): check INFLUXDB_URL") from err
 
 
 _NO_TAGS = ("result", "table", "_time", "_field", "_value")

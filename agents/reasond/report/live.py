@@ -7,8 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from msgspec.structs import replace
 
-from reasond.adapters.influxdb import InfluxReader, nanoseconds, rows
-from reasond.errors import StoreRefused
+from reasond.adapters.influxdb import InfluxReader, nanoseconds, readable, rows
 from reasond.flux import in_shadow, intervals_in_force
 from reasond.points import Row
 from reasond.report import experiments, queries, summary
@@ -92,12 +91,10 @@ def page(reader: InfluxReader, span: Span, version: str, progress: Progress = la
     seen = _Seen()
     pieces = list(span.pieces(PIECE_S))
     every_ns = window_ns(span), window_ns(span, FLOW_S)
-    try:
+    with readable():
         for number, piece in enumerate(pieces, 1):
             _read(reader, piece, every_ns, seen)
             progress(number / len(pieces))
-    except (KeyError, ValueError) as err:
-        raise StoreRefused(f"InfluxDB's answer can't be read ({err!r}): check INFLUXDB_URL") from err
     return _page(seen, span, version, every_ns)
 
 

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from reasond.adapters.influxdb import InfluxReader, InfluxWriter
 from reasond.adapters.spool import Spool
-from reasond.brains.dry_run import DryRunBrain
 from reasond.cli import reasond
 from reasond.errors import StoreRefused
 from reasond.points import Row
@@ -19,7 +18,8 @@ from reasond.report.curves import ALL_QUEUES
 from reasond.report.data import Page
 from reasond.report.span import Span
 from reasond.settings import InfluxSettings
-from reasond.simulation.world import START_WALL_NS, World, seven
+from reasond.simulation.world import START_WALL_NS
+from tests.support.recorded import lived
 from tests.testbed.influxd import Influxd
 
 SECOND_NS = 10**9
@@ -37,24 +37,9 @@ ENVIRONMENT = {
 HOSTILE = '<script>alert("1")</script> `${x}` </script><b>'
 
 
-class _Recorded(World):
-    """A world that keeps every row as it was written, amendments included."""
-
-    def __init__(self) -> None:
-        super().__init__(seed=3)
-        self.written: List[Row] = []
-
-    def write(self, rows: Sequence[Row]) -> None:
-        self.written.extend(rows)
-        super().write(rows)
-
-
 def _history() -> List[Row]:
     """Give the rows of seven agents, one of them in shadow, with calls of the API and a hostile reasoning."""
-    world = _Recorded()
-    for plan in seven(ENVIRONMENT):
-        world.add(plan, DryRunBrain(seed=3, model_names=plan.settings.brain.models))
-    world.run_until(MINUTES * 60)
+    world = lived(ENVIRONMENT, MINUTES, seed=3)
     shift_ns = BEGIN_NS - START_WALL_NS
     rows = []
     for row in world.written:
