@@ -55,7 +55,7 @@ class Trials:
 
         With several plans at once nothing is looked at: publishers differ, for a moment or by mistake.
         """
-        self._running = tuple(plan for plan in plans if _read(plan) is not None)
+        self._running = tuple(plan for plan in plans if plan_told(plan) is not None)
         if len(self._running) != 1:
             return []
         if self._kept.plan != self._running[0]:
@@ -77,7 +77,7 @@ class Trials:
         """
         assert self._looked is not None, "only what is awaited is taken"
         look, self._looked = self._looked[0], None
-        plan = _read(self._kept.plan)
+        plan = plan_told(self._kept.plan)
         if not isinstance(view, Minutes) or plan is None:
             return []
         self._judge(plan, view, look)
@@ -94,7 +94,7 @@ class Trials:
 
     def _next(self, now: Now, ref: str) -> List[Look]:
         """Give the look at the oldest blocks that are over and not yet read, a day at most."""
-        plan = _read(self._kept.plan)
+        plan = plan_told(self._kept.plan)
         if plan is None:
             return []
         start_ns = self._kept.read_ns or block_at(plan, now.wall_ns - REACH_NS).begin_ns
@@ -152,8 +152,23 @@ def told(found: Effect) -> str:
     return "{} {}: {}".format(found.measure, figures, found.verdict)
 
 
-def _read(plan: str) -> Optional[Switchback]:
-    """Read a plan that came from the store, where anybody with the token may write."""
+def effect_of(row: Row) -> Effect:
+    """Give back the effect that a row of the measurement `experiment` tells."""
+    read = row.fields.get
+    return Effect(
+        measure=row.tags.get("measure", ""),
+        pairs=read("pairs", 0),
+        treated=read("treated_mean"),
+        control=read("control_mean"),
+        difference=read("difference"),
+        low=read("interval_low"),
+        high=read("interval_high"),
+        p=read("p"),
+    )
+
+
+def plan_told(plan: str) -> Optional[Switchback]:
+    """Read a plan that came from the store, where anybody with the token may write; None for what is none."""
     try:
         return parse(plan)
     except ValueError:

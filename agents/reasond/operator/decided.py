@@ -41,6 +41,7 @@ class Decided(Struct, frozen=True):
     model: str = ""
     prompt_version: str = ""
     queue: str = ""
+    plan: str = ""
     arm: str = ""
     block: Optional[int] = None
     message_id: str = ""
@@ -77,6 +78,7 @@ def decided(row: Row) -> Decided:
         action=tags.get("action", ""),
         brain=tags.get("brain", ""),
         queue=tags.get("queue", ""),
+        plan=fields.get("plan", ""),
         arm=tags.get("arm", ""),
         block=fields.get("block"),
         message_id=fields.get("message_id", ""),

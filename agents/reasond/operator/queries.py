@@ -27,7 +27,9 @@ def _latest(measurement: str) -> str:
     )
 
 
-LATEST: Dict[str, str] = {name: _latest(name) for name in ("agent_health", "queue_metrics", "system_health", "budget")}
+LATEST: Dict[str, str] = {
+    name: _latest(name) for name in ("agent_health", "queue_metrics", "system_health", "budget", "experiment")
+}
 """By measurement. Storage itself answers last(), so that a day's range costs no more than a minute's."""
 
 DECIDED = (

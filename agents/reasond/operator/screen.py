@@ -130,7 +130,8 @@ def _foot(system: System) -> List[RenderableType]:
     found = system.experiment
     if found is not None:
         until = "" if found.until_ns is None else f", until {told(found.until_ns)} UTC"
-        lines.append(Text(f"experiment {found.plan or 'on another host'}: {found.arm} decides{until}"))
+        lines.append(Text(f"experiment {found.plan or 'of unknown plan'}: {found.arm} decides{until}"))
+        lines += [Text("  " + effect) for effect in found.effects]
     return list(lines)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from reasond.adapters.units import UnitState
 from reasond.core.health import SILENT_HEARTBEATS
+from reasond.core.trials import effect_of, plan_told, told
 from reasond.doctor.examined import Examined
 from reasond.errors import StoreError
 from reasond.operator import money
@@ -19,6 +20,7 @@ from reasond.operator.records import Records, Wanted
 from reasond.points import Row
 from reasond.report.span import Span
 from reasond.settings import Settings
+from reasond.switchback import MOST_BLOCK_S, Block, block_at
 from reasond.topology import DEAD_QUEUES, MAIN_QUEUES
 
 SECOND_NS = 1_000_000_000
@@ -29,6 +31,8 @@ RATE_S = 300
 LAST_S = 3600
 """Seconds in which an agent's last decision is looked for."""
 LAST_DECISIONS = 8
+JUDGED_S = 2 * MOST_BLOCK_S
+"""The monitor judges an experiment when a block has ended."""
 ANALYSES = 5
 """Periods without an analysis after which the monitor counts as silent."""
 UP, DEGRADED, AWAY, UNKNOWN = "up", "degraded", "away", "unknown"
@@ -81,12 +85,16 @@ class Health(Struct, frozen=True):
 
 
 class Trial(Struct, frozen=True):
-    """A running experiment: by the orders of this host, or by the newest decisions."""
+    """A running experiment: by the orders of this host, or by the newest decisions, whose plan may be unreadable.
+
+    `effects` are the monitor's last words on the plan, one for each measure.
+    """
 
     plan: str
     arm: str
     block: Optional[int]
     until_ns: Optional[int]
+    effects: List[str] = []
 
 
 class System(Struct, frozen=True):
@@ -116,13 +124,14 @@ class Seen(Struct):
     decisions: List[Decided] = []
     counts: Dict[str, int] = {}
     told: Optional[money.Told] = None
+    effects: List[Row] = []
 
 
 def read(records: Records, at_ns: int) -> Seen:
     """Ask the store for all that the screen shows. Raises StoreUnavailable or StoreRefused."""
     stop_ns = at_ns + 1
     day, last_hour = Span(at_ns - DAY_S * SECOND_NS, stop_ns), Span(at_ns - LAST_S * SECOND_NS, stop_ns)
-    minutes = Span(at_ns - RATE_S * SECOND_NS, stop_ns)
+    minutes, judged = Span(at_ns - RATE_S * SECOND_NS, stop_ns), Span(at_ns - JUDGED_S * SECOND_NS, stop_ns)
     decisions = [decided(row) for row in records.decided(last_hour, Wanted())]
     last: Dict[str, Decided] = {}
     for one in decisions:
@@ -135,6 +144,7 @@ def read(records: Records, at_ns: int) -> Seen:
         decisions=decisions[:LAST_DECISIONS],
         counts=records.throughput(minutes),
         told=money.ask(records, at_ns),
+        effects=records.latest("experiment", judged),
     )
 
 
@@ -309,9 +319,17 @@ def _experiment(seen: Seen, settings: Settings, here: Here, at_ns: int) -> Optio
         except ValueError:
             continue
         if found.block is not None:
-            return Trial(found.plan, found.block.arm, found.block.number, found.block.end_ns)
-    told = next((one for one in seen.last.values() if one.arm and one.kind == "publisher"), None)
-    return None if told is None else Trial("", told.arm, told.block, None)
+            return _trial(found.plan, found.block, seen)
+    under = next((one for one in seen.last.values() if one.arm and one.kind == "publisher"), None)
+    if under is None:
+        return None
+    plan = plan_told(under.plan)
+    return Trial("", under.arm, under.block, None) if plan is None else _trial(under.plan, block_at(plan, at_ns), seen)
+
+
+def _trial(plan: str, block: Block, seen: Seen) -> Trial:
+    judged = newest_by([row for row in seen.effects if row.tags.get("plan") == plan], "measure")
+    return Trial(plan, block.arm, block.number, block.end_ns, [told(effect_of(row)) for row in judged.values()])
 
 
 def _care(

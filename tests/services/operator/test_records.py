@@ -19,11 +19,23 @@ SPAN = Span(END_NS - MINUTES * 60 * SECOND_NS, END_NS + 1)
 TAGS = {"agent_id": "publisher-9", "agent_type": "publisher", "action": "pause", "brain": "rules"}
 ORPHAN = Row("agent_reasoning", TAGS, {"outcome_success": True, "outcome_score": 1.0}, END_NS - 5 * SECOND_NS)
 """An amendment that lost its original."""
+JUDGED = [
+    Row(
+        "experiment",
+        {"agent_id": "monitor-1", "plan": "claude,static:60m", "measure": "depth"},
+        fields,
+        END_NS - ago_ns,
+    )
+    for ago_ns, fields in (
+        (60 * SECOND_NS, {"pairs": 6, "p": 0.03, "difference": -3.1, "verdict": "less"}),
+        (SECOND_NS, {"pairs": 5, "verdict": "too little data"}),
+    )
+]
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return [*past(END_NS), ORPHAN]
+    return [*past(END_NS), ORPHAN, *JUDGED]
 
 
 @pytest.fixture(scope="module")

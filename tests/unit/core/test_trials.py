@@ -7,7 +7,7 @@ import pytest
 
 from reasond.core.effects import Look, Now, Rows, Say, ViewFailed
 from reasond.core.experiment import LEAST_PAIRS
-from reasond.core.trials import PATIENCE_S, REACH_NS, SETTLED_NS, Kept, Trials
+from reasond.core.trials import PATIENCE_S, REACH_NS, SETTLED_NS, Kept, Trials, effect_of, told
 from reasond.core.views import Decided, Minutes
 from reasond.points import MEASUREMENTS, Stamper
 from reasond.switchback import block_at, parse
@@ -116,6 +116,12 @@ def test_rows_fit_their_measurement():
     fields = MEASUREMENTS["experiment"].fields
     for row in Life().analyse(now(20)).rows[-1]:
         assert set(row.fields) <= set(fields)
+
+
+def test_a_row_gives_back_the_effect_that_it_was_made_of():
+    life = Life().analyse(now(20))
+
+    assert [told(effect_of(row)) for row in life.rows[-1]] == life.said[-1].fields["effect"]
 
 
 def test_one_reading_and_many_come_to_the_same():

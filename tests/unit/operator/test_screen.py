@@ -4,11 +4,12 @@ import io
 import time
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from reasond.doctor.examined import examine
 from reasond.operator import screen
-from reasond.operator.system import system
+from reasond.operator.system import Trial, system
 from tests.unit.operator.test_system import NOBODY
 
 LINES, COLUMNS = 40, 160
@@ -40,6 +41,17 @@ def test_care_stands_above_everything_else(records, end_ns):
 
     assert "needs care (7)" in lines[0]
     assert lines[1].startswith("! publisher-1 is away")
+
+
+def test_running_experiment_stands_at_the_foot_with_what_came_of_it_so_far(found):
+    trial = Trial("claude,static:60m", "static", 4, 1_000_000_000 * 10**9, ["depth: too little data (2 of 6 pairs)"])
+
+    foot = drawn(screen.status(replace(found, experiment=trial))).splitlines()[-2:]
+
+    assert foot == [
+        "experiment claude,static:60m: static decides, until 2001-09-09 01:46:40 UTC",
+        "  depth: too little data (2 of 6 pairs)",
+    ]
 
 
 def test_terminal_gets_colours_and_no_color_takes_them(found, monkeypatch):

@@ -10,11 +10,14 @@ from reasond.core.agent import Control
 from reasond.doctor.examined import examine
 from reasond.errors import StoreUnavailable
 from reasond.operator.host import AgentHere, Here
-from reasond.operator.system import age_in_words, newest_by, system
+from reasond.operator.system import Trial, age_in_words, newest_by, system
 from reasond.points import Row
+from reasond.switchback import block_at, parse
 from tests.support.past import SECOND_NS, EmbeddedRecords
 
 NOBODY = Here({}, {}, False, "/var/lib/reasond")
+PLAN = "claude,static:60m"
+HOUR_NS = 3600 * SECOND_NS
 
 
 def beat(agent, at_ns, **fields):
@@ -27,6 +30,21 @@ def analysis(at_ns, status="healthy", score=99, **lists):
     return Row(
         "system_health", {"agent_id": "monitor-1"}, dict(fields, status=status, system_health_score=score), at_ns
     )
+
+
+def under(plan, rows):
+    """Give rows whose publishers' decisions were taken under a plan."""
+    return [
+        replace(row, tags=dict(row.tags, arm="static"), fields=dict(row.fields, block=4, plan=plan))
+        if row.tags.get("agent_type") == "publisher" and row.measurement == "agent_reasoning"
+        else row
+        for row in rows
+    ]
+
+
+def verdict(at_ns, plan, measure, **fields):
+    """Give the monitor's row on one measure of a plan."""
+    return Row("experiment", {"agent_id": "monitor-1", "plan": plan, "measure": measure}, fields, at_ns)
 
 
 def seen(rows, now_ns, here=NOBODY, expected="publisher-1"):
@@ -147,21 +165,30 @@ def test_store_away_shows_what_the_host_knows_and_says_what_is_missing(examined,
 
 
 def test_running_experiment_is_told_by_orders_or_by_decisions(rows, examined, end_ns):
-    here = Here(
-        {"publisher-1": AgentHere("publisher-1", "d", orders=Control(switchback="claude,static:60m"))}, {}, False, "b"
-    )
-    tagged = [
-        replace(row, tags=dict(row.tags, arm="static"), fields=dict(row.fields, block=4))
-        if row.tags.get("agent_type") == "publisher" and row.measurement == "agent_reasoning"
-        else row
-        for row in rows
-    ]
+    here = Here({"publisher-1": AgentHere("publisher-1", "d", orders=Control(switchback=PLAN))}, {}, False, "b")
+    block = block_at(parse(PLAN), end_ns)
 
     by_order = system(EmbeddedRecords(rows), examined, here, end_ns).experiment
-    by_decision = system(EmbeddedRecords(tagged), examined, NOBODY, end_ns).experiment
+    by_decision = system(EmbeddedRecords(under(PLAN, rows)), examined, NOBODY, end_ns).experiment
+    unreadable = system(EmbeddedRecords(under("a plan of later versions", rows)), examined, NOBODY, end_ns).experiment
 
-    assert by_order.plan == "claude,static:60m" and by_order.until_ns > end_ns
-    assert (by_decision.plan, by_decision.arm, by_decision.block) == ("", "static", 4)
+    assert by_order == by_decision == Trial(PLAN, block.arm, block.number, block.end_ns)
+    assert unreadable == Trial("", "static", 4, None)
+
+
+def test_monitors_words_on_the_running_plan_are_told_the_newest_for_each_measure(rows, examined, end_ns):
+    judged = [
+        verdict(end_ns - 3 * HOUR_NS, PLAN, "depth", pairs=5),
+        verdict(
+            end_ns - HOUR_NS, PLAN, "depth", pairs=6, difference=-3.1, interval_low=-5.0, interval_high=-1.2, p=0.03
+        ),
+        verdict(end_ns - HOUR_NS, PLAN, "usd", pairs=5),
+        verdict(end_ns, "claude,rules:10m", "depth", pairs=70),
+    ]
+
+    found = system(EmbeddedRecords(under(PLAN, [*rows, *judged])), examined, NOBODY, end_ns).experiment
+
+    assert found.effects == ["depth -3.1 (-5 to -1.2, 6 pairs): less", "usd: too little data (5 of 6 pairs)"]
 
 
 def test_wrong_settings_need_care(end_ns, records):
