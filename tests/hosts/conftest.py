@@ -63,7 +63,7 @@ def room() -> Iterator[Room]:
 def vendored(room: Room) -> Iterator[Vendors]:
     """The vendors' repositories, as hosts of the room reach them; for tests that release no next version."""
     ansible()
-    with vendors(f"{room.subnet}.1", provide.path_or_skip("influxd"), provide.path_or_skip("grafana")) as served:
+    with vendors(room, provide.path_or_skip("influxd"), provide.path_or_skip("grafana")) as served:
         yield served
 
 

@@ -24,7 +24,7 @@ INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q {name}"
 
 @pytest.fixture(scope="module")
 def served(room: Room) -> Iterator[Vendors]:
-    with vendors(f"{room.subnet}.1", path_or_skip("influxd"), path_or_skip("grafana")) as made:
+    with vendors(room, path_or_skip("influxd"), path_or_skip("grafana")) as made:
         yield made
 
 

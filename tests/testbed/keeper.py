@@ -65,7 +65,7 @@ def hold(folder: Path, platforms: Dict[str, str]) -> None:
         try:
             for number, tree in enumerate(trees):
                 room.host(f"m{number}", tree).power_on()
-            with vendors(f"{room.subnet}.1", provide.needed("influxd"), provide.needed("grafana")) as served:
+            with vendors(room, provide.needed("influxd"), provide.needed("grafana")) as served:
                 hosts = {name: host.address for name, host in zip(platforms, room.hosts.values())}
                 answer = {"hosts": hosts, "ssh_key": str(room.ssh_key), "variables": served.variables()}
                 staged = folder / f"{ANSWER}.new"

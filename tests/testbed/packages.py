@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 
 from scripts.toolbox import cache_folder, locked
+from tests.testbed.nspawn import Room
 
 STEP_SECONDS = 120
 # Nothing is compressed: packing and installing take seconds so, and only this machine's bridge carries it.
@@ -419,20 +420,20 @@ class Version(NamedTuple):
 
 
 class Vendors:
-    """Both vendors' repositories on an address; each begins with the first version of its package."""
+    """Both vendors' repositories on a room's address; each begins with the first version of its package."""
 
-    def __init__(self, address: str, influxd: str, grafana: str) -> None:
-        """Given an address of this machine that the hosts reach, and what the two scripts print."""
-        self._folder = Path(tempfile.mkdtemp(prefix="reasond-vendors-", dir="/var/tmp"))
+    def __init__(self, room: Room, influxd: str, grafana: str) -> None:
+        """Given whose hosts ask them and what the two scripts print; a room that is undone takes them along."""
+        self._folder = Path(tempfile.mkdtemp(prefix="vendors-", dir=str(room.folder)))
         self._programs = {"influxdb2": Path(influxd), "grafana": Path(grafana)}
         number = _version(influxd, "version")
         self.influxdb_version = Version(f"{number}-1", f"{number}-2")
         number = _version(f"{grafana}/bin/grafana", "--version")
         self.grafana_version = Version(number, f"{number}-2")
         handler = functools.partial(_Handler, directory=str(self._folder))
-        self._server = http.server.ThreadingHTTPServer((address, 0), handler)
+        self._server = http.server.ThreadingHTTPServer((f"{room.subnet}.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        base = f"http://{address}:{self._server.server_port}"
+        base = f"http://{room.subnet}.1:{self._server.server_port}"
         # Each vendor's own layout of addresses and keys.
         self.influxdb = Repository(
             self._folder / "influxdata" / "debian",
@@ -481,9 +482,9 @@ def _version(*command: str) -> str:
 
 
 @contextlib.contextmanager
-def vendors(address: str, influxd: str, grafana: str) -> Iterator[Vendors]:
+def vendors(room: Room, influxd: str, grafana: str) -> Iterator[Vendors]:
     """Serve the repositories as long as the block runs."""
-    made = Vendors(address, influxd, grafana)
+    made = Vendors(room, influxd, grafana)
     try:
         yield made
     finally:
