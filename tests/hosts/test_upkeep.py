@@ -5,6 +5,7 @@ All on the host that site.yml made, one after the other; each test leaves it run
 
 import re
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Dict, List
 
@@ -25,6 +26,7 @@ pytestmark = [pytest.mark.timeout(1500), pytest.mark.long, pytest.mark.xdist_gro
 NEXT_VERSION = "99.0.0"
 NEXT_KEY = "sk-ant-hosts-test-Sesam-rotated"
 CHECKOUT = ("agents", "systemd", "requirements", "grafana", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+HANDLERS = "from reasond.plugins import HANDLERS, names; print(*names(HANDLERS))"
 DECISIONS = (
     f'from(bucket: "{BUCKET}") |> range(start: -30d)'
     ' |> filter(fn: (r) => r._measurement == "agent_reasoning" and r._field == "confidence")'
@@ -67,6 +69,23 @@ def checkout(folder: Path, version: str) -> Path:
     assert changed != init.read_text()
     init.write_text(changed)
     return folder
+
+
+def plug_in(folder: Path) -> Path:
+    """Make the wheel of a package with one handler."""
+    info = "shelf_reasond-1.0.dist-info"
+    files = {
+        "shelf_reasond.py": "from reasond.handlers import SimulatedWork\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: shelf-reasond\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[reasond.handlers]\nshelf = shelf_reasond:SimulatedWork\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    wheel = folder / "shelf_reasond-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(str(wheel), "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
 
 
 def test_rotation_changes_every_secret_while_services_run_on(whole: WholeHost, api: StandIn) -> None:
@@ -130,14 +149,17 @@ def test_upgrade_restarts_one_agent_at_a_time_and_rollback_brings_the_old_releas
 ) -> None:
     source, begun_us = checkout(tmp_path, NEXT_VERSION), now_us()
 
-    whole.deploy("upgrade.yml", agents_source=str(source))
+    # A plug-in comes with the new release, to save one more.
+    whole.deploy("upgrade.yml", agents_source=str(source), agents_plugins=[str(plug_in(tmp_path))])
 
+    handlers = whole.host.run("/opt/reasond/current/bin/python", "-c", HANDLERS).split()
     events = unit_events(whole.host, AGENTS, begun_us)
     story = [f"{event.what} {event.unit}" for event in events if event.what in ("stopping", "started")]
     upgraded = whole.host.run("reasond", "--version")
     whole.deploy("upgrade.yml", agents_rollback=True)
     back = whole.host.run("reasond", "--version")
     assert NEXT_VERSION in upgraded
+    assert handlers == ["shelf", "simulate"]
     assert __version__ in back
     assert story == [f"{what} {unit}" for unit in AGENTS for what in ("stopping", "started")]
     whole.wait_at_work(120)
