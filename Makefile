@@ -5,6 +5,7 @@ SHELL := /bin/bash
 MINUTES ?= 10
 DEMO_ARGS ?=
 INVENTORY ?= local
+PLAYBOOK ?= site.yml
 DEPLOY_ARGS ?=
 DEB_ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reasond
@@ -22,8 +23,8 @@ demo: ## see the agents work, without a broker, a key or root (DEMO_ARGS=... for
 	@echo "reasond demo; the first time its virtual environment is made, which takes about a minute" >&2
 	@scripts/in-venv runtime reasond demo $(DEMO_ARGS)
 
-deploy: ## install everything on the hosts of INVENTORY=local, by Ansible (DEPLOY_ARGS=... for options)
-	@scripts/in-venv ansible env --chdir=ansible ansible-playbook -i inventories/$(INVENTORY) site.yml $(DEPLOY_ARGS)
+deploy: ## install everything on the hosts of INVENTORY=local, by Ansible (PLAYBOOK=upgrade.yml and so on; DEPLOY_ARGS=... for options)
+	@scripts/in-venv ansible env --chdir=ansible ansible-playbook -i inventories/$(INVENTORY) $(PLAYBOOK) $(DEPLOY_ARGS)
 
 check: ## lint, types, import rules, unit and contract tests: offline, under a minute
 	@scripts/run-tests check
