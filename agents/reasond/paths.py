@@ -7,6 +7,8 @@ from reasond.settings import ProcessSettings
 
 SYSTEM_STATE_DIR = Path("/var/lib/reasond")
 """Where systemd keeps the instances' state (StateDirectory=reasond/%p-%i)."""
+SYSTEM_LOG_DIR = Path("/var/log/reasond")
+"""Where it keeps their transcripts (LogsDirectory=reasond/%p-%i)."""
 
 
 def state_directory(settings: ProcessSettings, environ: Mapping[str, str], agent_id: str) -> Path:
@@ -31,6 +33,16 @@ def state_base(settings: ProcessSettings, environ: Mapping[str, str], system: Pa
     if settings.state_dir:
         return Path(settings.state_dir)
     return system if system.is_dir() else _users(environ, "state")
+
+
+def log_base(settings: ProcessSettings, environ: Mapping[str, str], system: Path = SYSTEM_STATE_DIR) -> Path:
+    """Give the directory that holds the directories of transcripts, likewise.
+
+    REASOND_LOG_DIR, else the system's where the agents' state is in `system`, else the user's.
+    """
+    if settings.log_dir:
+        return Path(settings.log_dir)
+    return SYSTEM_LOG_DIR if state_base(settings, environ, system) == system else _users(environ, "log")
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:

@@ -12,14 +12,14 @@ from typing import Dict, List
 from tests.acceptance.criteria import Result, judge
 from tests.acceptance.system import AGENTS as KINDS
 from tests.acceptance.system import BUCKET, ORG, Pace
-from tests.hosts.whole import AGENTS, WITH_SETTINGS, WholeHost, now_us, unit_events
+from tests.hosts.whole import AGENTS, WholeHost, now_us, unit_events
 from tests.standin import StandIn
 from tests.testbed.influxd import query
 from tests.testbed.waiting import wait_until
 
 QUEUES = ("fictional", "non-fictional", "priority", "books.expired", "books.rejected", "books.flagged")
 AT_WORK_SECONDS = 60
-LOAD = f"{WITH_SETTINGS} reasond load --json --seed 3"
+LOAD = "reasond load --json --seed 3"
 
 
 class Store:

@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, NamedTuple
 
 import pytest
 
-from tests.hosts.whole import AGENTS, WITH_SETTINGS
+from tests.hosts.whole import AGENTS
 from tests.standin import StandIn
 from tests.testbed.nspawn import Host, Room
 from tests.testbed.packages import Vendors
@@ -15,7 +15,7 @@ from tests.testbed.waiting import wait_until
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.long, pytest.mark.xdist_group("free-tier")]
 
 GB = 1024**3
-LOAD = f"{WITH_SETTINGS} reasond load --rate 5 --duration 120 --seed 7"
+LOAD = "reasond load --rate 5 --duration 120 --seed 7"
 SERVICES = {
     "reasond-1": ("rabbitmq-server.service", *AGENTS),
     "reasond-2": ("influxdb.service", "grafana-server.service"),

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from tests.acceptance.system import BUCKET, ORG
-from tests.hosts.whole import WITH_SETTINGS, wait_at_work
+from tests.hosts.whole import wait_at_work
 from tests.standin import StandIn
 from tests.testbed import ledger, ledger_handler
 from tests.testbed.influxd import query
@@ -144,7 +144,7 @@ def test_partition_between_broker_and_consumers_loses_nothing(three: Three, tmp_
     with tunnel(broker, 15672, bind=broker.address) as ports:
         book = ledger.Ledger(tmp_path, Management(ports[15672], three.playbooks.secrets["rabbitmq_setup_password"]))
         load = f"reasond load --rate {LOAD_RATE} --duration {LOAD_SECONDS} --seed 5 --ledger /run/confirmed"
-        broker.run("systemd-run", "--unit=load", "bash", "-euc", f"{WITH_SETTINGS} {load}")
+        broker.run("systemd-run", "--unit=load", *load.split())
         wait_until(
             lambda: broker.sh("wc -l < /run/confirmed || true").strip() not in ("", "0"),
             what="the load",

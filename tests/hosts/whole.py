@@ -36,8 +36,6 @@ AGENTS_ENV = "/etc/reasond/agents.env"
 # What a play leaves on a host when it only looks: its own modules' folder and the stamps of the host's own timers.
 LOOKED = "/root(/.ansible|$)|/var/lib/systemd|/var/lib/apt/(daily|periodic)|/var/lib/logrotate"
 TOUCHED = f"find /etc /opt /root /srv /usr /var/lib -xdev -newer /run/marker | grep -vE '^({LOOKED})' || true"
-# A shell's beginning for commands of reasond that need what the agents have.
-WITH_SETTINGS = "set -a; . /etc/reasond/agents.env; . /etc/reasond/secrets.env; exec"
 
 
 class UnitEvent(NamedTuple):

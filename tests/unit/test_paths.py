@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reasond.paths import log_directory, state_base, state_directory
+from reasond.paths import SYSTEM_LOG_DIR, log_base, log_directory, state_base, state_directory
 from reasond.settings import ProcessSettings
 
 
@@ -47,3 +47,13 @@ def test_state_base_holds_every_agents_state_directory(tmp_path):
 
 def test_state_base_is_the_systems_where_there_is_one(tmp_path):
     assert state_base(ProcessSettings(), {"HOME": "/home/u"}, tmp_path) == tmp_path
+
+
+def test_log_base_goes_with_the_state(tmp_path):
+    home = {"HOME": str(tmp_path)}
+
+    assert log_base(ProcessSettings(), home, tmp_path) == SYSTEM_LOG_DIR
+    assert log_base(ProcessSettings(log_dir="/srv/log"), home, tmp_path) == Path("/srv/log")
+    for settings in (ProcessSettings(), ProcessSettings(state_dir="/srv/state")):
+        base = log_base(settings, home, tmp_path / "none")
+        assert log_directory(settings, home, "consumer-2") == base / "consumer-2"

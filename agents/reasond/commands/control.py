@@ -9,9 +9,9 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import click
 import msgspec
 
-from reasond import settings as settings_module
 from reasond.adapters.state import STOP_SPENDING, StateDir
 from reasond.core.agent import Control
+from reasond.doctor.examined import host_settings
 from reasond.errors import InputError
 from reasond.operator.completion import agents_and_all
 from reasond.paths import state_base
@@ -61,7 +61,7 @@ def control(agent: str, action: str, values: Tuple[str, ...], state_dir: Optiona
       reasond control consumer-2 shadow
       reasond control all stop-spending
     """
-    base = state_dir or state_base(settings_module.load(os.environ).process, os.environ)
+    base = state_dir or state_base(host_settings(os.environ).process, os.environ)
     if action in ("stop-spending", "spend"):
         _switch_spending(base, agent, action == "stop-spending", values)
         return

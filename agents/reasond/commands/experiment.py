@@ -10,11 +10,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from reasond import settings as declared
 from reasond.adapters.state import StateDir
 from reasond.commands.control import give_orders, renewed
 from reasond.commands.report import read_store
 from reasond.core.experiment import LEAST_PAIRS, Effect
+from reasond.doctor.examined import host_settings
 from reasond.errors import InputError
 from reasond.operator.host import Standing, standing
 from reasond.paths import state_base
@@ -94,7 +94,7 @@ def status(state_dir: Optional[Path], as_json: bool) -> None:
       reasond experiment status
       reasond experiment status --json | jq '.[].block.arm'
     """
-    setting = declared.load(os.environ).publisher.switchback
+    setting = host_settings(os.environ).publisher.switchback
     found = [_standing(directory, setting) for directory in _publishers(state_dir)]
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
@@ -156,7 +156,7 @@ def _read(text: str) -> Switchback:
 
 
 def _publishers(state_dir: Optional[Path]) -> List[Path]:
-    base = state_dir or state_base(declared.load(os.environ).process, os.environ)
+    base = state_dir or state_base(host_settings(os.environ).process, os.environ)
     found = sorted(path for path in base.glob("publisher-*") if path.is_dir()) if base.is_dir() else []
     if not found:
         raise InputError(f"no publisher has its state under {base}")

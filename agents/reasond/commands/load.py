@@ -18,14 +18,14 @@ from pika.adapters.select_connection import IOLoop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from reasond import settings as settings_module
 from reasond.adapters.rabbitmq import RabbitLinks
 from reasond.content.generator import Generator
 from reasond.content.source import compose
 from reasond.core.effects import Delivery, Link, Now, Publish
+from reasond.doctor.examined import host_settings
 from reasond.errors import BrokerUnavailable, InputError
 from reasond.messages import GENRES, Message, encode
-from reasond.settings import PublisherSettings
+from reasond.settings import PublisherSettings, RabbitSettings
 from reasond.topology import EXCHANGE, routing_key
 
 TICK_S = 0.01
@@ -96,7 +96,7 @@ class Loader:
 
     def __init__(
         self,
-        rabbit: settings_module.RabbitSettings,
+        rabbit: RabbitSettings,
         shape: Callable[[float], int],
         duration_s: float,
         rng: random.Random,
@@ -257,7 +257,7 @@ class Loader:
 def load(
     rate: float, duration: float, pattern: str, seed: Optional[int], ledger: Optional[Path], as_json: bool
 ) -> None:
-    """Drive real traffic: publish sound messages of the schema to the RabbitMQ that RABBITMQ_* names.
+    """Drive real traffic: publish sound messages of the schema to the agents' RabbitMQ.
 
     Messages come from source load-1, half of each genre, and are persistent, mandatory and confirmed; where
     confirms come late, publishing waits. `reasond control publisher-1 hold` keeps an agent's own traffic out.
@@ -269,16 +269,18 @@ def load(
       ramp      from 0 up to R
       sine      between 0 and R, four periods
 
+    RABBITMQ_* come from the environment, over the units' files in /etc/reasond as far as this user may read them.
+
     Ctrl-C ends it at once, with its report and exit status 130. Exits with 1 when a message was returned,
     refused, not confirmed, or when the broker couldn't take them as fast as asked.
 
     \b
     Examples:
-      reasond load --rate 5 --duration 120
+      sudo reasond load --rate 5 --duration 120
       reasond load --rate 2 --duration 300 --pattern burst
       reasond load --rate 500 --duration 60 --ledger confirmed.jsonl --json
     """
-    rabbit = settings_module.load(os.environ).rabbit
+    rabbit = host_settings(os.environ).rabbit
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import click
 
 from reasond import quarantine as dead_letters
-from reasond import settings as settings_module
 from reasond import topology
+from reasond.doctor.examined import host_settings
 from reasond.errors import InputError
 from reasond.settings import RabbitSettings
 
@@ -137,7 +137,7 @@ def drop(**given: Any) -> None:
 
 
 def _rabbit() -> RabbitSettings:
-    return settings_module.load(os.environ).rabbit
+    return host_settings(os.environ).rabbit
 
 
 def _queues(queue: Optional[str]) -> Tuple[str, ...]:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from reasond import __version__
-from reasond import settings as declared
 from reasond.adapters.influxdb import InfluxReader
+from reasond.doctor.examined import host_settings
 from reasond.report import live
 from reasond.report.draw import page_html, require_plotly
 from reasond.report.files import write
@@ -31,12 +31,13 @@ def report(since: str, until: str, output: str) -> None:
 
     Depths, rates and dead letters on one time axis with the decisions marked on them, their reasons, outcomes and
     costs, and what can be told about whether they helped: one HTML file that needs no network and can be printed.
-    It is read from InfluxDB by INFLUXDB_URL, INFLUXDB_TOKEN, INFLUXDB_ORG and INFLUXDB_BUCKET. A day takes some
-    seconds. For a simulation: reasond simulate --report FILE.
+    It is read from InfluxDB, by INFLUXDB_URL, INFLUXDB_TOKEN, INFLUXDB_ORG and INFLUXDB_BUCKET from the environment,
+    over the units' files in /etc/reasond as far as this user may read them. A day takes some seconds. For a
+    simulation: reasond simulate --report FILE.
 
     \b
     Examples:
-      reasond report
+      sudo reasond report
       reasond report --since 24h --output yesterday.html
       reasond report --since 2026-11-05T14:00:00Z --until 2026-11-05T16:00:00Z
     """
@@ -54,5 +55,5 @@ def read_store(work: Callable[[InfluxReader, Callable[[float], None]], T]) -> T:
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("reading InfluxDB", total=1.0)
-        reader = InfluxReader(declared.load(os.environ).influx)
+        reader = InfluxReader(host_settings(os.environ).influx)
         return work(reader, lambda part: bar.update(task, completed=part))

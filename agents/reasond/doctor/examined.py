@@ -14,14 +14,14 @@ from msgspec import Struct
 from reasond import settings as settings_module
 from reasond.adapters import envfile
 from reasond.errors import InputError, SettingsError
-from reasond.paths import log_directory, state_base, state_directory
+from reasond.paths import log_base, log_directory, state_base, state_directory
 from reasond.settings import Settings
 
 SETTINGS = "settings"
 """Name of the check of the settings, which others may need."""
 
 STANDARD_FILES = tuple(Path("/etc/reasond", name) for name in ("agents.env", "tokens/agents.env", "secrets.env"))
-"""What the units read; the doctor reads it too when it is called by hand."""
+"""What the units read; what people call reads it too, as far as it may."""
 
 _IDENTITIES = {"PUBLISHER_ID": "publisher", "CONSUMER_ID": "consumer", "AGENT_ID": "monitor"}
 _INSTANCE = re.compile(r"^(publisher|consumer|monitor)-[1-9][0-9]*$")
@@ -55,7 +55,10 @@ class Examined(Struct, frozen=True):
     def log_directories(self) -> Dict[str, Path]:
         """Give each agent's directory of transcripts."""
         process = self.settings.process
-        return {agent_id: log_directory(process, self.environ, agent_id) for agent_id in self.agents()}
+        base = log_base(process, self.environ)
+        found = {agent_id: base / agent_id for agent_id in self.agents()}
+        found.update({agent_id: log_directory(process, self.environ, agent_id) for agent_id in self._named()})
+        return found
 
     def _named(self) -> List[str]:
         named = (self.environ.get(env, "") for env in _IDENTITIES)
@@ -95,6 +98,18 @@ def examine(
         wrong_sections=_sections(wrong),
         ask_api=ask_api,
     )
+
+
+def host_settings(environ: Mapping[str, str], standard_files: Sequence[Path] = STANDARD_FILES) -> Settings:
+    """Give the settings for a command that needs them right: from the units' files, and the environment over them.
+
+    A file that this user may not read counts as none. Raises SettingsError, or InputError for a file that is wrong.
+    """
+    merged: Dict[str, str] = {}
+    for file in standard_files:
+        if os.access(file, os.R_OK):
+            merged.update(envfile.read(file))
+    return settings_module.load({**merged, **environ})
 
 
 def _read(environ: Mapping[str, str]) -> Tuple[Settings, List[str]]:

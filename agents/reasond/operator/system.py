@@ -4,6 +4,7 @@ Used by `reasond status` and `reasond watchdog-ping`. Without the store it is wh
 """
 
 import json
+import math
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from msgspec import Struct
@@ -171,7 +172,9 @@ def assemble(seen: Seen, examined: Examined, here: Here, at_ns: int, problem: Op
     account = money.account(seen.told, here, settings.budget, at_ns)
     agents = _agents(seen, settings, here, at_ns, bool(store_error))
     health = None if seen.health is None else _health(seen.health, at_ns)
-    care = [*examined.problems, *_care(agents, health, account, settings, bool(store_error))]
+    care = [*examined.problems, *_care(agents, account)]
+    if not store_error:
+        care += _care_of_health(health, _youngest_monitor_s(seen), settings)
     missing = _missing(here, store_error)
     if store_error:
         care.insert(0, store_error)
@@ -332,28 +335,29 @@ def _trial(plan: str, block: Block, seen: Seen) -> Trial:
     return Trial(plan, block.arm, block.number, block.end_ns, [told(effect_of(row)) for row in judged.values()])
 
 
-def _care(
-    agents: Sequence[AgentState],
-    health: Optional[Health],
-    account: money.Money,
-    settings: Settings,
-    blind: bool,
-) -> List[str]:
+def _care(agents: Sequence[AgentState], account: money.Money) -> List[str]:
     """Name what somebody should see to."""
     care = []
     for one in agents:
         if one.state == DEGRADED or (one.state == AWAY and one.expected):
             care.append(f"{one.agent} is {one.state}: {one.why}")
-    if not blind:
-        care += _care_of_health(health, settings)
     if account.level != money.OK:
         care.append("budget {}: {}".format(account.level, " ".join(account.words)))
     return care
 
 
-def _care_of_health(health: Optional[Health], settings: Settings) -> List[str]:
+def _youngest_monitor_s(seen: Seen) -> float:
+    """Give how long the monitor that started last has run; without end where there is none."""
+    monitors = (row.fields for row in seen.beats.values() if row.tags.get("agent_type") == "monitor")
+    return min((float(fields.get("uptime_s", math.inf)) for fields in monitors), default=math.inf)
+
+
+def _care_of_health(health: Optional[Health], monitor_age_s: float, settings: Settings) -> List[str]:
     limit_s = ANALYSES * settings.monitor.period_s
     if health is None or health.age_s > limit_s:
+        # One that has just started is given the time; one that is gone is told as an agent.
+        if monitor_age_s < limit_s:
+            return []
         ago = "in the last day" if health is None else f"for {age_in_words(health.age_s)}"
         return [f"the monitor gave no analysis {ago}"]
     if health.status == "healthy":

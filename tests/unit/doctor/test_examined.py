@@ -2,7 +2,8 @@
 
 import pytest
 
-from reasond.doctor.examined import examine
+from reasond.doctor.examined import examine, host_settings
+from reasond.errors import SettingsError
 
 
 def test_environment_goes_before_files_and_later_files_before_earlier(tmp_path):
@@ -14,6 +15,20 @@ def test_environment_goes_before_files_and_later_files_before_earlier(tmp_path):
     rabbit = examined.settings.rabbit
     assert (rabbit.hosts, rabbit.port, rabbit.user) == (("a",), 2222, "me")
     assert examined.sources == (str(tmp_path / "a.env"), str(tmp_path / "b.env"), "environment")
+
+
+def test_a_command_has_the_units_files_under_the_environment_and_wants_them_right(tmp_path):
+    agents, secrets = tmp_path / "agents.env", tmp_path / "secrets.env"
+    agents.write_text("RABBITMQ_PORT=1111\nRABBITMQ_HOST=a\n")
+    secrets.write_text("RABBITMQ_PASS=p\n")
+    files = (agents, secrets, tmp_path / "missing.env")
+
+    found = host_settings({"RABBITMQ_PORT": "2222"}, files).rabbit
+    agents.write_text("RABBITMQ_PORT=often\n")
+
+    assert (found.hosts, found.port, found.password) == (("a",), 2222, "p")
+    with pytest.raises(SettingsError, match="RABBITMQ_PORT"):
+        host_settings({}, files)
 
 
 def test_standard_files_are_read_where_they_are_and_not_when_others_are_named(tmp_path):

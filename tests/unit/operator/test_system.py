@@ -131,6 +131,14 @@ def test_monitors_word_is_care(rows, words):
     assert words in care
 
 
+def test_monitor_that_has_just_started_is_given_time_for_its_first_analysis():
+    def care(uptime_s):
+        return seen([beat("publisher-1", 10**18), beat("monitor-1", 10**18, uptime_s=uptime_s)], 10**18).care
+
+    assert care(299.0) == []
+    assert care(300.0) == ["the monitor gave no analysis in the last day"]
+
+
 def test_operators_orders_are_shown_and_are_no_trouble():
     here = Here({"publisher-1": AgentHere("publisher-1", "d", pid=7, orders=Control(hold=True))}, {}, False, "b")
 
