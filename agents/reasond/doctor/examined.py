@@ -74,7 +74,8 @@ def examine(
 ) -> Examined:
     """Read the settings from the files, later ones over earlier ones, and from the environment over them all.
 
-    Without `files`, those of `standard_files` that this user may read. Never raises for wrong settings.
+    Without `files`, those of `standard_files` that this user may read; what is wrong in files beside them that only one
+    agent has is told too. Never raises for wrong settings.
     """
     merged: Dict[str, str] = {}
     problems: List[str] = []
@@ -90,6 +91,8 @@ def examine(
     merged.update(environ)
     sources.append("environment")
     settings, wrong = _read(merged)
+    if files is None:
+        problems += _wrong_for_one(standard_files, merged, wrong)
     return Examined(
         settings=settings,
         environ=merged,
@@ -98,6 +101,22 @@ def examine(
         wrong_sections=_sections(wrong),
         ask_api=ask_api,
     )
+
+
+def _wrong_for_one(standard_files: Sequence[Path], merged: Mapping[str, str], known: Sequence[str]) -> List[str]:
+    """Tell what is wrong in the files of single agents, such as /etc/reasond/publisher-2.env, beside what is known."""
+    found: List[str] = []
+    folders = {file.parent for file in standard_files}
+    for file in sorted(path for folder in folders for path in folder.glob("*-*.env") if _INSTANCE.match(path.stem)):
+        if not os.access(file, os.R_OK):
+            continue
+        try:
+            _, wrong = _read({**merged, **envfile.read(file)})
+        except InputError as err:
+            found.append(str(err))
+            continue
+        found += [f"{problem} (in {file})" for problem in wrong if problem not in known]
+    return found
 
 
 def host_settings(environ: Mapping[str, str], standard_files: Sequence[Path] = STANDARD_FILES) -> Settings:

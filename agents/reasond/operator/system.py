@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from msgspec import Struct
 
-from reasond.adapters.units import UnitState
+from reasond.adapters.units import UnitState, unit_of
 from reasond.core.health import SILENT_HEARTBEATS
 from reasond.core.trials import effect_of, plan_told, told
 from reasond.doctor.examined import Examined
@@ -219,7 +219,7 @@ def _agent(name: str, seen: Seen, settings: Settings, here: Here, at_ns: int, bl
         kind=name.rpartition("-")[0],
         state=state,
         expected=name in settings.monitor.expected_agents,
-        why=_why(state, fields, age_s, unit, blind),
+        why=_why(name, state, fields, age_s, unit, blind),
         line=fields.get("state", "") or (unit.status if unit else ""),
         brain=last.brain if last else fields.get("brain", ""),
         heartbeat_age_s=age_s,
@@ -247,7 +247,9 @@ def _by_host(name: str, here: Here, blind: bool) -> str:
     return UP if blind else DEGRADED
 
 
-def _why(state: str, fields: Mapping[str, Any], age_s: Optional[float], unit: Optional[UnitState], blind: bool) -> str:
+def _why(
+    name: str, state: str, fields: Mapping[str, Any], age_s: Optional[float], unit: Optional[UnitState], blind: bool
+) -> str:
     if state == DEGRADED and fields.get("degraded_reason") and fields.get("degraded"):
         return str(fields["degraded_reason"])
     if state == DEGRADED:
@@ -255,7 +257,10 @@ def _why(state: str, fields: Mapping[str, Any], age_s: Optional[float], unit: Op
     if state != AWAY:
         return ""
     words = "its process doesn't run" if blind else _silence(age_s)
-    return words if unit is None else f"{words}; unit {unit.active} ({unit.sub}, {unit.result})"
+    if unit is None:
+        return words
+    look = f"; see: journalctl -u {unit_of(name)}" if unit.active == "failed" else ""
+    return f"{words}; unit {unit.active} ({unit.sub}, {unit.result}){look}"
 
 
 def _silence(age_s: Optional[float]) -> str:

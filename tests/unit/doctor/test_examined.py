@@ -39,6 +39,19 @@ def test_standard_files_are_read_where_they_are_and_not_when_others_are_named(tm
     assert examine({}, [], standard_files=standard).settings.rabbit.port == 5672
 
 
+def test_what_is_wrong_for_one_agent_only_is_told_with_its_file(tmp_path):
+    (tmp_path / "agents.env").write_text("PUBLISHER_TTL_S=soon\n")
+    (tmp_path / "publisher-2.env").write_text("PUBLISHER_MIN_INTERVAL_S=often\n")
+    (tmp_path / "consumer-1.env").write_text("CONSUMER_BATCH_SIZE=5\n")
+
+    examined = examine({}, standard_files=[tmp_path / "agents.env"])
+
+    everybodys, ones = sorted(examined.problems, key=lambda problem: "often" in problem)
+    assert "PUBLISHER_TTL_S" in everybodys and "(in " not in everybodys
+    assert ones.startswith("PUBLISHER_MIN_INTERVAL_S: 'often'") and ones.endswith(f"(in {tmp_path}/publisher-2.env)")
+    assert examined.settings.publisher.min_interval_s == examine({}, []).settings.publisher.min_interval_s
+
+
 def test_file_that_cannot_be_read_is_a_problem_and_the_rest_goes_on(tmp_path):
     examined = examine({"RABBITMQ_PORT": "1111"}, [tmp_path / "none.env"])
 

@@ -83,7 +83,7 @@ def test_agent_that_fell_silent_needs_care(records, examined, end_ns):
         (
             Here({}, {"publisher-1": UnitState("failed", "failed", True, "", "exit-code")}, False, "b"),
             "away",
-            "unit failed (failed, exit-code)",
+            "unit failed (failed, exit-code); see: journalctl -u publisher@1.service",
         ),
     ],
     ids=["unknown", "a process that can't tell", "a unit that never wrote"],
