@@ -6,6 +6,7 @@ Used before any virtual environment exists, so nothing here may import a third-p
 import contextlib
 import fcntl
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Iterator, NoReturn, Optional
@@ -33,6 +34,22 @@ def unavailable(reason: str) -> NoReturn:
     """End the script with status 3 and the one-line reason on standard error."""
     say(" ".join(reason.split()))
     sys.exit(UNAVAILABLE)
+
+
+def apt_install(*packages: str) -> bool:
+    """Install packages of the distribution, as root or by a sudo that asks nothing; tell whether that went well.
+
+    apt's and dpkg's progress is left out; errors go to standard error.
+    """
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+    def apt_get(*words: str) -> bool:
+        command = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2", *words]
+        return subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+    install = ("install", "--yes", "--no-install-recommends", *packages)
+    # On a fresh machine the lists are missing or old.
+    return apt_get(*install) or (apt_get("update") and apt_get(*install))
 
 
 @contextlib.contextmanager

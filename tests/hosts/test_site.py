@@ -97,6 +97,39 @@ def test_grafana_answers_its_decision_table_with_decisions_of_this_run(site: Sit
     assert "decided" in by_us or "decision" in by_us
 
 
+def test_commands_for_people_need_nothing_but_root(site: Site) -> None:
+    host = site.whole.host
+    wait_until(
+        lambda: "publisher-1-" in host.run("reasond", "decisions", "--agent", "publisher-1"),
+        what="a decision",
+        timeout_seconds=60,
+        every_seconds=1,
+    )
+    decided = json.loads(host.run("reasond", "decisions", "--agent", "publisher-1", "--json"))[0]
+
+    told = {
+        "status": host.run("reasond", "status", check=False),
+        "budget": host.run("reasond", "budget"),
+        "why": host.run("reasond", "why", "publisher-1"),
+        "decision": host.run("reasond", "decisions", "show", decided["id"]),
+        "load": host.run("reasond", "load", "--rate", "2", "--duration", "2"),
+        "quarantine": host.run("reasond", "quarantine", "list"),
+        "experiment": host.run("reasond", "experiment", "status"),
+        "control": host.run("reasond", "control", "publisher-1", "show"),
+        "report": host.run("reasond", "report", "--output", "/run/report.html"),
+    }
+
+    assert "can't be reached" not in told["status"] and all(unit[:-10] in told["status"] for unit in AGENTS)
+    assert "consumer-3" in told["budget"]
+    assert "It publishes a fictional message every" in told["why"]
+    assert "You are an AI agent" in told["decision"] and "/var/log/reasond/publisher-1" in told["decision"]
+    assert "confirmed 4" in told["load"]
+    assert "books.expired" in told["quarantine"]
+    assert "publisher-3" in told["experiment"]
+    assert json.loads(told["control"])["hold"] is False
+    assert "Plotly" in host.run("head", "-c", "100000", "/run/report.html") and "/run/report.html" in told["report"]
+
+
 def test_no_secret_is_seen_from_outside(site: Site) -> None:
     host, secrets = site.whole.host, site.whole.secrets
     seen = host.sh(

@@ -40,18 +40,18 @@ def _digest(tree: Path) -> str:
 def build(host: Host, sources: str, *options: str) -> str:
     """Build on a host that is on, from a checkout in it; return the package's path in the host."""
     options = (*options, "--output", OUTPUT)
-    command = f"cd {sources} && SOURCE_DATE_EPOCH={EPOCH} packaging/build-deb {' '.join(options)}"
+    command = f"cd {sources} && SOURCE_DATE_EPOCH={EPOCH} make --silent deb DEB_ARGS='{' '.join(options)}'"
     return host.sh(
         f"{command} 2>/var/tmp/build.log || {{ tail -n 40 /var/tmp/build.log; exit 1; }}", timeout=BUILD_SECONDS
     )
 
 
 def builder(room: Room, suite: str, name: str) -> Host:
-    """Switch on a bare host with the checkout in it, apt's lists and lintian, which judges what is built."""
+    """Switch on a bare host with the checkout in it, apt's lists, make, and lintian, which judges what is built."""
     host = room.host(name, provide.tree_or_skip(suite))
     host.bind(ROOT, SOURCES)
     host.power_on()
-    install = "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lintian"
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lintian make"
     host.sh(f"apt-get update -qq && {install}", timeout=BUILD_SECONDS)
     return host
 
