@@ -201,6 +201,7 @@ def test_command_lists_shows_requeues_and_drops(bed: RealBed) -> None:
     listed = run(bed, "list")
     assert "books.flagged: 3 messages (3 implausible)" in listed.output
     assert "\x1b" not in listed.output and len(listed.output.splitlines()) == 6
+    assert "... and 1 more" in run(bed, "list", "--queue", "flagged", "--limit", "2").output
     as_json = json.loads(run(bed, "list", "--queue", "flagged", "--limit", "2", "--json").output)
     assert (as_json["books.flagged"]["ready"], as_json["books.flagged"]["looked_at"]) == (3, 2)
     shown = json.loads(run(bed, "show", "b", "--json").output)[0]

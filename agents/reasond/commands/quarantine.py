@@ -16,6 +16,8 @@ from reasond.settings import RabbitSettings
 
 SHORT = {"expired": topology.EXPIRED, "rejected": topology.REJECTED, "flagged": topology.FLAGGED}
 FAILED_EXIT = 1
+SHOWN = 20
+"""Messages of a queue that are listed for people: a screen's worth."""
 
 _queue = click.option("--queue", type=click.Choice(sorted(SHORT)), help="Only this queue.")
 _limit = click.option(
@@ -45,7 +47,7 @@ def quarantine() -> None:
 @_limit
 @_json
 def list_(queue: Optional[str], limit: int, as_json: bool) -> None:
-    """Count the messages by cause and list them, leaving them as they are.
+    """Count the messages by cause and list the first of each queue, leaving them as they are.
 
     \b
     Examples:
@@ -59,10 +61,11 @@ def list_(queue: Optional[str], limit: int, as_json: bool) -> None:
     for view in views:
         causes = ", ".join(f"{count} {cause}" for cause, count in view.causes().items())
         click.echo("{}: {} messages{}".format(view.queue, view.ready, f" ({causes})" if causes else ""))
-        for message in view.messages:
+        shown = view.messages[:SHOWN]
+        for message in shown:
             click.echo("  {}  {}  {}  {}".format(message.key, message.at or "-", message.cause, _line(message.reason)))
-        if view.ready > len(view.messages):
-            click.echo(f"  ... and {view.ready - len(view.messages)} more (--limit)")
+        if view.ready > len(shown):
+            click.echo(f"  ... and {view.ready - len(shown)} more (--json lists --limit of them)")
 
 
 @quarantine.command()
