@@ -13,11 +13,12 @@ from msgspec import Struct
 
 CONTROLS = ("rules", "static")
 """What may decide in the control blocks: the rules, or nobody (the rules then decide in shadow)."""
-TREATMENTS = ("claude", "dry-run", "rules")
+BRAINS = ("claude", "dry-run", "rules")
+"""What may decide in the treatment's blocks, beside brains that other packages enter."""
 WASHOUT_PART = 1 / 3
 """Of a block that is cut: 20 of 60 minutes, in which a queue of the length that a TTL allows has long drained."""
 LEAST_BLOCK_S, MOST_BLOCK_S = 600, 86400
-_TEXT = re.compile(r"([a-z-]+),([a-z-]+):([0-9]+)m(?::([0-9]+))?\Z")
+_TEXT = re.compile(r"([A-Za-z][\w.-]*),([a-z-]+):([0-9]+)m(?::([0-9]+))?\Z")
 
 
 class Switchback(Struct, frozen=True):
@@ -43,7 +44,8 @@ class Block(Struct, frozen=True):
 def parse(text: str) -> Optional[Switchback]:
     """Read `TREATMENT,CONTROL:MINUTESm[:SEED]`, such as `claude,static:60m`; empty is no experiment.
 
-    Raises ValueError that says what is wrong.
+    The treatment is any brain's name: whether there is such a one, who reads the text must see. Raises ValueError that
+    says what is wrong.
     """
     if not text:
         return None
@@ -51,8 +53,8 @@ def parse(text: str) -> Optional[Switchback]:
     if match is None:
         raise ValueError("must look like claude,static:60m (treatment, control, minutes of a block)")
     treatment, control, minutes, seed = match.groups()
-    if treatment not in TREATMENTS or control not in CONTROLS or treatment == control:
-        raise ValueError(f"needs one of {', '.join(TREATMENTS)} against another of {', '.join(CONTROLS)}")
+    if control not in CONTROLS or treatment in (control, "static"):
+        raise ValueError(f"needs a brain ({', '.join(BRAINS)}) against another of {', '.join(CONTROLS)}")
     if not LEAST_BLOCK_S <= 60 * int(minutes) <= MOST_BLOCK_S:
         raise ValueError(f"a block lasts {LEAST_BLOCK_S // 60} to {MOST_BLOCK_S // 60} minutes")
     return Switchback(treatment, control, 60 * int(minutes), int(seed or 1))

@@ -18,15 +18,25 @@ BEGIN = 490_000 * HOUR_NS
 def test_a_plan_is_read_from_its_text():
     assert parse("claude,static:60m") == PLAN
     assert parse("dry-run,rules:10m:7") == Switchback("dry-run", "rules", 600, 7)
+    assert parse("Tortoise_2,static:60m").treatment == "Tortoise_2"
     assert parse("") is None
 
 
 @pytest.mark.parametrize(
     "text",
-    ["claude", "claude,static", "claude,claude:60m", "rules,rules:60m", "claude,gpt:60m", "claude,static:5m", "x"],
+    [
+        "claude",
+        "claude,static",
+        "claude,claude:60m",
+        "rules,rules:60m",
+        "static,rules:60m",
+        "claude,gpt:60m",
+        "claude,static:5m",
+        "x",
+    ],
 )
 def test_what_is_no_plan_is_refused(text):
-    with pytest.raises(ValueError, match=r"must look like|needs one of|a block lasts"):
+    with pytest.raises(ValueError, match=r"must look like|needs a brain|a block lasts"):
         parse(text)
 
 

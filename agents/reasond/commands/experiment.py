@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from reasond import plugins
 from reasond.adapters.state import StateDir
 from reasond.commands.control import give_orders, renewed
 from reasond.commands.report import read_store
@@ -20,7 +21,7 @@ from reasond.operator.host import Standing, standing
 from reasond.paths import state_base
 from reasond.report.span import NOW, span, told
 from reasond.report.trial import Trial, trial
-from reasond.switchback import Switchback, parse
+from reasond.switchback import BRAINS, Switchback, parse
 
 TITLES: Dict[str, str] = {
     "depth": "waiting",
@@ -65,7 +66,13 @@ def start(plan: str, state_dir: Optional[Path]) -> None:
       reasond experiment start claude,static:60m
       reasond experiment start claude,rules:60m:7      # 7: another order of the blocks
     """
-    _read(plan)
+    treatment = _read(plan).treatment
+    known = (*BRAINS, *plugins.names(plugins.BRAINS))
+    if treatment not in known:
+        raise InputError(f"the plan {plan!r} names no brain: there are {', '.join(known)}")
+    brain = host_settings(os.environ).brain.brain
+    if treatment != brain:
+        click.echo(f"mind: REASOND_BRAIN is {brain} here, so that {treatment} decides in no block", err=True)
     _order(state_dir, plan)
     click.echo(f"the experiment {plan} runs; look at it with: reasond experiment status")
 

@@ -42,6 +42,20 @@ def test_start_orders_every_publisher_and_stop_ends_it(base):
     assert StateDir(base / "consumer-1").control().switchback is None
 
 
+def test_start_says_when_the_treatment_is_not_who_decides_here(base):
+    minded = run(base, "start", "claude,static:60m", REASOND_BRAIN="dry-run")
+    silent = run(base, "start", "dry-run,static:60m", REASOND_BRAIN="dry-run")
+
+    assert "mind: REASOND_BRAIN is dry-run here, so that claude decides in no block" in minded.output
+    assert "mind" not in silent.output
+
+
+def test_start_refuses_a_brain_that_nobody_knows(base):
+    result = CliRunner().invoke(reasond, ["experiment", "start", "cluade,static:60m", "--state-dir", str(base)])
+
+    assert isinstance(result.exception, InputError) and "there are claude, dry-run, rules" in str(result.exception)
+
+
 def test_status_tells_the_block_of_each_publisher(base):
     run(base, "start", "claude,static:60m")
 
