@@ -1,5 +1,6 @@
 """Fixtures that every tier may use; nothing is started before a test asks for it."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Iterator, List
@@ -9,6 +10,9 @@ import pytest
 from tests.testbed import provide
 from tests.testbed.influxd import Influxd
 from tests.testbed.rabbitmq import RabbitMQ, Vhost
+
+# A machine of a developer's may have reasond installed: its settings are none of the tests' business.
+os.environ["REASOND_SETTINGS_FILES"] = ""
 
 PROGRAMS = {
     "rabbitmq": ("rabbitmq", "breakable_rabbitmq", "vhost"),

@@ -181,7 +181,8 @@ class ProcessSettings:
     settings_files: Strings = _env(
         "REASOND_SETTINGS_FILES",
         (),
-        "Files that SIGHUP rereads, in order, '-' before one that may be missing; the units name theirs here.",
+        "Files that SIGHUP rereads, in order, '-' before one that may be missing; the units name theirs here. Commands "
+        "for people read them too, in place of those in /etc/reasond.",
     )
 
 

@@ -35,6 +35,7 @@ def control(tmp_path):
                 "PATH": "/usr/bin:/bin",
                 "PYTHONPATH": str(ROOT / "agents"),
                 "REASOND_STATE_DIR": str(tmp_path / "state"),
+                "REASOND_SETTINGS_FILES": "",
             },
             capture_output=True,
             text=True,

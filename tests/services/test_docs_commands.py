@@ -69,6 +69,7 @@ class Sandbox:
             "PYTHONPATH": os.pathsep.join((str(ROOT / "agents"), str(packages))),
             "REASOND_STATE_DIR": str(folder / "state"),
             "REASOND_LOG_DIR": str(folder / "log"),
+            "REASOND_SETTINGS_FILES": "",
         }
 
     def run(self, command: str) -> "subprocess.CompletedProcess[str]":

@@ -102,7 +102,12 @@ def run_doctor(tmp_path, environ, *options):
     """Run the command as people do; give its exit status, findings by name, and all that it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "reasond", "doctor", "--json", *options],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(p for p in sys.path if p), **environ},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": ":".join(p for p in sys.path if p),
+            "REASOND_SETTINGS_FILES": "",
+            **environ,
+        },
         cwd=str(tmp_path),
         capture_output=True,
         text=True,

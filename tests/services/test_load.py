@@ -42,7 +42,7 @@ def management(environ):
 def start(environ, *options):
     return subprocess.Popen(
         [sys.executable, "-m", "reasond", "load", "--json", *options],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "agents"), **environ},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "agents"), "REASOND_SETTINGS_FILES": "", **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

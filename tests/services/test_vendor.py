@@ -16,8 +16,8 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 GPG = ("gpg", "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("gpg") and shutil.which("gpgv") and shutil.which("dpkg-deb")),
-    reason="needs gpg, gpgv and dpkg-deb",
+    not all(map(shutil.which, ("gpg", "gpg-agent", "gpgv", "dpkg-deb"))),
+    reason="needs gpg, gpg-agent, gpgv and dpkg-deb",
 )
 
 

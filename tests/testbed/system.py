@@ -51,6 +51,7 @@ class System:
             ANTHROPIC_BASE_URL=self.api.url,
             REASOND_STATE_DIR=str(self.folder / "state"),
             REASOND_LOG_DIR=str(self.folder / "log"),
+            REASOND_SETTINGS_FILES="",
         )
         env.update(self.settings)
         env.update(more)

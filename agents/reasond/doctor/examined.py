@@ -22,6 +22,7 @@ SETTINGS = "settings"
 
 STANDARD_FILES = tuple(Path("/etc/reasond", name) for name in ("agents.env", "tokens/agents.env", "secrets.env"))
 """What the units read; what people call reads it too, as far as it may."""
+FILES = "REASOND_SETTINGS_FILES"
 
 _IDENTITIES = {"PUBLISHER_ID": "publisher", "CONSUMER_ID": "consumer", "AGENT_ID": "monitor"}
 _INSTANCE = re.compile(r"^(publisher|consumer|monitor)-[1-9][0-9]*$")
@@ -74,15 +75,14 @@ def examine(
 ) -> Examined:
     """Read the settings from the files, later ones over earlier ones, and from the environment over them all.
 
-    Without `files`, those of `standard_files` that this user may read; what is wrong in files beside them that only one
-    agent has is told too. Never raises for wrong settings.
+    Without `files`, the host's (`host_files`); what is wrong in files beside them that only one agent has is told too.
+    Never raises for wrong settings.
     """
     merged: Dict[str, str] = {}
     problems: List[str] = []
     sources: List[str] = []
-    for file in standard_files if files is None else files:
-        if files is None and not os.access(file, os.R_OK):
-            continue
+    found = host_files(environ, standard_files) if files is None else list(files)
+    for file in found:
         try:
             merged.update(envfile.read(file))
             sources.append(str(file))
@@ -92,7 +92,7 @@ def examine(
     sources.append("environment")
     settings, wrong = _read(merged)
     if files is None:
-        problems += _wrong_for_one(standard_files, merged, wrong)
+        problems += _wrong_for_one(found, merged, wrong)
     return Examined(
         settings=settings,
         environ=merged,
@@ -103,10 +103,23 @@ def examine(
     )
 
 
-def _wrong_for_one(standard_files: Sequence[Path], merged: Mapping[str, str], known: Sequence[str]) -> List[str]:
+def host_files(environ: Mapping[str, str], standard_files: Sequence[Path] = STANDARD_FILES) -> List[Path]:
+    """Give the files that people's commands read: those of `standard_files` that this user may read.
+
+    REASOND_SETTINGS_FILES in the environment names others in their place; empty, none.
+    """
+    named = environ.get(FILES)
+    if named is None:
+        return [file for file in standard_files if os.access(file, os.R_OK)]
+    words = [word.strip() for word in named.split(",") if word.strip()]
+    files = [(word.startswith("-"), Path(word.lstrip("-"))) for word in words]
+    return [file for optional, file in files if not optional or os.access(file, os.R_OK)]
+
+
+def _wrong_for_one(files: Sequence[Path], merged: Mapping[str, str], known: Sequence[str]) -> List[str]:
     """Tell what is wrong in the files of single agents, such as /etc/reasond/publisher-2.env, beside what is known."""
     found: List[str] = []
-    folders = {file.parent for file in standard_files}
+    folders = {file.parent for file in files}
     for file in sorted(path for folder in folders for path in folder.glob("*-*.env") if _INSTANCE.match(path.stem)):
         if not os.access(file, os.R_OK):
             continue
@@ -122,12 +135,11 @@ def _wrong_for_one(standard_files: Sequence[Path], merged: Mapping[str, str], kn
 def host_settings(environ: Mapping[str, str], standard_files: Sequence[Path] = STANDARD_FILES) -> Settings:
     """Give the settings for a command that needs them right: from the units' files, and the environment over them.
 
-    A file that this user may not read counts as none. Raises SettingsError, or InputError for a file that is wrong.
+    Raises SettingsError, or InputError for a file that is wrong.
     """
     merged: Dict[str, str] = {}
-    for file in standard_files:
-        if os.access(file, os.R_OK):
-            merged.update(envfile.read(file))
+    for file in host_files(environ, standard_files):
+        merged.update(envfile.read(file))
     return settings_module.load({**merged, **environ})
 
 

@@ -43,6 +43,7 @@ def environ(influxd, tmp_path_factory):
         "INFLUXDB_BUCKET": bucket,
         "REASOND_STATE_DIR": str(folder / "state"),
         "REASOND_LOG_DIR": str(folder / "log"),
+        "REASOND_SETTINGS_FILES": "",
     }
     influxd.delete_bucket(bucket)
 

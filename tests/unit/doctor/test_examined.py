@@ -31,6 +31,24 @@ def test_a_command_has_the_units_files_under_the_environment_and_wants_them_righ
         host_settings({}, files)
 
 
+def test_environment_names_other_files_or_none(tmp_path):
+    standard, other = tmp_path / "agents.env", tmp_path / "other.env"
+    standard.write_text("RABBITMQ_PORT=1111\n")
+    other.write_text("RABBITMQ_PORT=2222\n")
+
+    ports = [
+        host_settings(environ, [standard]).rabbit.port
+        for environ in (
+            {},
+            {"REASOND_SETTINGS_FILES": ""},
+            {"REASOND_SETTINGS_FILES": f"{other}, -{tmp_path}/missing"},
+        )
+    ]
+
+    assert ports == [1111, 5672, 2222]
+    assert "missing" in examine({"REASOND_SETTINGS_FILES": f"{tmp_path}/missing"}).problems[0]
+
+
 def test_standard_files_are_read_where_they_are_and_not_when_others_are_named(tmp_path):
     standard = [tmp_path / "agents.env", tmp_path / "missing.env"]
     standard[0].write_text("RABBITMQ_PORT=1111\n")
