@@ -119,7 +119,8 @@ def test_commands_for_people_need_nothing_but_root(site: Site) -> None:
         "report": host.run("reasond", "report", "--output", "/run/report.html"),
     }
 
-    assert "can't be reached" not in told["status"] and all(unit[:-10] in told["status"] for unit in AGENTS)
+    agents = [unit.replace("@", "-").replace(".service", "") for unit in AGENTS]
+    assert "can't be reached" not in told["status"] and all(agent in told["status"] for agent in agents)
     assert "consumer-3" in told["budget"]
     assert "It publishes a fictional message every" in told["why"]
     assert "You are an AI agent" in told["decision"] and "/var/log/reasond/publisher-1" in told["decision"]
