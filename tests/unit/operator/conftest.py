@@ -1,13 +1,12 @@
 """The past that the tests of this folder look at; made once, as it takes a second."""
 
-import time
-
 import pytest
 
 from reasond.doctor.examined import examine
 from tests.support.past import EmbeddedRecords, past
 
-END_NS = time.time_ns()
+END_NS = 1795718400 * 10**9
+"""2026-11-26 18:40 UTC: what is left of a day decides whether its limit is reached."""
 
 
 @pytest.fixture(scope="session")
