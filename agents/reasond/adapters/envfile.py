@@ -5,7 +5,7 @@ machine of states that systemd's parser is: a quote counts only where a value, o
 """
 
 from pathlib import Path
-from typing import Callable, Dict, Iterable, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 from reasond.errors import InputError
 
@@ -30,14 +30,18 @@ def read(path: Path) -> Dict[str, str]:
     return variables
 
 
+def named(name: str) -> Tuple[Path, bool]:
+    """Give the file of a name, and whether it may be missing: as in EnvironmentFile=, a `-` before it says so."""
+    return (Path(name[1:]), True) if name.startswith("-") else (Path(name), False)
+
+
 def read_all(names: Iterable[str]) -> Dict[str, str]:
     """Give the variables of several files, later files over earlier ones.
 
-    As in EnvironmentFile=, a `-` before a name means that the file may be missing. Raises InputError as `read`.
+    The names are as `named` takes them. Raises InputError as `read`.
     """
     variables: Dict[str, str] = {}
-    for name in names:
-        optional, path = name.startswith("-"), Path(name[1:] if name.startswith("-") else name)
+    for path, optional in map(named, names):
         if not (optional and not path.exists()):
             variables.update(read(path))
     return variables

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reasond.adapters.influxdb import InfluxReader
-from reasond.doctor.examined import examine
+from reasond.doctor.examined import Examined, examine
 from reasond.operator import screen
 from reasond.operator.completion import agents, decision_ids
 from reasond.operator.decided import Decided, Found, decided, find
@@ -53,7 +53,7 @@ def decisions(ctx: click.Context, since: str, until: str, agent: str, action: st
         return
     now_ns = time.time_ns()
     asked = span(since, until, now_ns)
-    rows = _records().decided(asked, Wanted(agent, action, limit))
+    rows = _records(examine(os.environ)).decided(asked, Wanted(agent, action, limit))
     found = [decided(row) for row in rows]
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
@@ -82,15 +82,15 @@ def show(decision_id: str, since: str, as_json: bool) -> None:
     """
     examined = examine(os.environ)
     asked = span(since, NOW, time.time_ns())
-    found = find(_records(), decision_id, asked, examined.log_directories())
+    found = find(_records(examined), decision_id, asked, examined.log_directories())
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
     _print(found)
 
 
-def _records() -> InfluxRecords:
-    return InfluxRecords(InfluxReader(examine(os.environ).settings.influx))
+def _records(examined: Examined) -> InfluxRecords:
+    return InfluxRecords(InfluxReader(examined.settings.influx))
 
 
 def _print(found: Found) -> None:

@@ -108,12 +108,11 @@ def host_files(environ: Mapping[str, str], standard_files: Sequence[Path] = STAN
 
     REASOND_SETTINGS_FILES in the environment names others in their place; empty, none.
     """
-    named = environ.get(FILES)
-    if named is None:
+    names = environ.get(FILES)
+    if names is None:
         return [file for file in standard_files if os.access(file, os.R_OK)]
-    words = [word.strip() for word in named.split(",") if word.strip()]
-    files = [(word.startswith("-"), Path(word.lstrip("-"))) for word in words]
-    return [file for optional, file in files if not optional or os.access(file, os.R_OK)]
+    files = (envfile.named(name.strip()) for name in names.split(",") if name.strip())
+    return [file for file, optional in files if not optional or os.access(file, os.R_OK)]
 
 
 def _wrong_for_one(files: Sequence[Path], merged: Mapping[str, str], known: Sequence[str]) -> List[str]:
@@ -137,10 +136,8 @@ def host_settings(environ: Mapping[str, str], standard_files: Sequence[Path] = S
 
     Raises SettingsError, or InputError for a file that is wrong.
     """
-    merged: Dict[str, str] = {}
-    for file in host_files(environ, standard_files):
-        merged.update(envfile.read(file))
-    return settings_module.load({**merged, **environ})
+    variables = envfile.read_all(map(str, host_files(environ, standard_files)))
+    return settings_module.load({**variables, **environ})
 
 
 def _read(environ: Mapping[str, str]) -> Tuple[Settings, List[str]]:
