@@ -500,8 +500,8 @@ def test_marks_are_the_newest_changes_of_an_agents_action(grafana: Grafana, day:
     before: Dict[str, str] = {}
     range_ms = (stop_ms - min(hours, MARKED_HOURS) * HOUR_MS, stop_ms)
     points = day.between("agent_reasoning", "reasoning", range_ms, {"decision_type": ["rate_adjustment"]})
-    # An operator's order to all comes at one time.
-    for point in sorted(points, key=lambda point: (point.time_ns, point.tags["agent_id"])):
+    # An operator's order to all comes at one time, and one that begins an experiment moves the intervals at once.
+    for point in sorted(points, key=lambda point: (point.time_ns, point.tags["agent_id"], point.tags["action"])):
         agent, action = point.tags["agent_id"], point.tags["action"]
         if before.setdefault(agent, action) != action:
             changes.append((point.time_ns // 10**6, f"{agent} {action}: {point.fields['reasoning']}", action))

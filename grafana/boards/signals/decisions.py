@@ -141,12 +141,12 @@ begin = if int(v: v.timeRangeStart) < int(v: earliest) then earliest else v.time
 {read("agent_reasoning", ["reasoning"], AGENT, RATES, start="begin")}
   |> keep(columns: ["_time", "_value", "agent_id", "action"])
   |> group(columns: ["agent_id"])
-  |> sort(columns: ["_time"])
+  |> sort(columns: ["_time", "action"])
   |> map(fn: (r) => ({{r with change: dict.get(dict: codes, key: r.action, default: 0)}}))
   |> difference(columns: ["change"])
   |> filter(fn: (r) => r.change != 0)
   |> group()
-  |> sort(columns: ["_time", "agent_id"], desc: true)
+  |> sort(columns: ["_time", "agent_id", "action"], desc: true)
   |> limit(n: {MARKED})
   |> map(fn: (r) => ({{time: r._time, text: r.agent_id + " " + r.action + ": " + r._value, tags: r.action}}))"""
 """Annotation: the newest rate decisions whose action isn't that of the same agent's decision before."""
